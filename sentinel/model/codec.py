@@ -1,0 +1,217 @@
+"""Canonical JSON: one text for one value, within limits, and nothing that JSON itself does not have.
+
+Every document in a store is an object with ``format`` (1), ``rev`` (its parent's + 1) and ``tx`` (the
+transaction that wrote it). A newer format is refused rather than half understood; fields that this
+version does not know are kept by whoever rewrites the record.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from sentinel.errors import BadRecord
+
+#: A JSON object. Values are JSON values; a store never hands out one that it also keeps.
+Document = dict[str, Any]
+
+FORMAT = 1
+#: Limit of one stored record in bytes: arguments and result of 64 KiB each, and a full history.
+MAX_DOCUMENT_BYTES = 256 * 1024
+#: How deep arrays and objects may nest.
+MAX_DEPTH = 32
+#: Limit in bytes of arguments, and of a result that is kept inside the record.
+MAX_INLINE_BYTES = 64 * 1024
+
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def encode(value: object) -> bytes:
+    """The canonical bytes of a JSON value: sorted keys, no spaces, UTF-8.
+
+    Raises `ValueError` for NaN, infinities, lone surrogates, keys that are not strings, and values that
+    are not JSON.
+    """
+    _check_keys(value, 0)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError("a text holds half of a surrogate pair, which UTF-8 cannot carry") from error
+    except TypeError as error:
+        raise ValueError(f"not a JSON value: {error}") from error
+
+
+def decode(data: bytes, *, limit: int = MAX_DOCUMENT_BYTES) -> Any:
+    """The value that ``data`` (at most ``limit`` bytes of UTF-8 JSON) stands for.
+
+    Size and depth are checked before parsing. Raises `ValueError` with a one-line reason for anything
+    that is too large, too deep, not UTF-8, begins with a byte-order mark, repeats a key, or holds a
+    number that is not finite.
+    """
+    if len(data) > limit:
+        raise ValueError(f"{len(data)} bytes are more than the limit of {limit}")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise ValueError("it begins with a byte-order mark; save it as UTF-8 without one")
+    _check_depth(data)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (byte {error.start})") from error
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}") from error
+    if "\\u" in text:
+        encode(value)
+    return value
+
+
+def decode_document(key: str, data: bytes) -> Document:
+    """The document stored under ``key``. Raises `BadRecord` for anything that `encode_document` never wrote."""
+    try:
+        value = decode(data)
+    except ValueError as error:
+        raise BadRecord(key, str(error)) from error
+    if not isinstance(value, dict):
+        raise BadRecord(key, "it is not a JSON object")
+    found = value.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise BadRecord(key, "it has no format number")
+    if found > FORMAT:
+        raise BadRecord(key, f"it has format {found}, newer than {FORMAT}; upgrade task-sentinel here")
+    return value
+
+
+def encode_document(document: Mapping[str, Any]) -> bytes:
+    """Canonical bytes of a document, ``format`` added. Raises `ValueError` when it passes a limit."""
+    data = encode({"format": FORMAT, **document})
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"a record of {len(data)} bytes passes the limit of {MAX_DOCUMENT_BYTES}")
+    return data
+
+
+def _check_depth(data: bytes) -> None:
+    depth = 0
+    for match in _STRUCTURE.finditer(data):
+        mark = match.group()
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+        elif mark in (b"]", b"}"):
+            depth -= 1
+
+
+def _check_keys(value: object, depth: int) -> None:
+    # json.dumps would turn True or 1 into a key silently, and would recurse without a limit.
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r} is not a text")  # noqa: TRY004 - callers expect one type
+            _check_keys(inner, depth + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_keys(inner, depth + 1)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the key {name[:40]!r} stands twice in one object")
+            seen.add(name)
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+class Fields:
+    """Reads the fields of one document by type; whatever is wrong becomes one `BadRecord`.
+
+    Each field is taken once; `rest` gives those that nobody asked for, to be written back unchanged.
+    """
+
+    def __init__(self, key: str, document: Mapping[str, Any]) -> None:
+        self._key = key
+        self._left = dict(document)
+        self._left.pop("format", None)
+
+    def bad(self, reason: str) -> BadRecord:
+        """The error for this record."""
+        return BadRecord(self._key, reason)
+
+    def take(self, name: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
+        """The field ``name``, which must be of ``kind``; without a ``default`` it must be there."""
+        if name not in self._left:
+            if default is ...:
+                raise self.bad(f"the field {name!r} is missing")
+            return default
+        value = self._left.pop(name)
+        if isinstance(value, bool) and kind is not bool and kind is not object:
+            raise self.bad(f"the field {name!r} has the wrong type")
+        if not isinstance(value, kind):
+            raise self.bad(f"the field {name!r} has the wrong type")
+        return value
+
+    def text(self, name: str, default: Any = ...) -> str:
+        """A field that is a text."""
+        return self.take(name, str, default)  # type: ignore[no-any-return]  # checked by take
+
+    def maybe_text(self, name: str) -> str | None:
+        """A field that is a text or null."""
+        return self.take(name, (str, type(None)), None)  # type: ignore[no-any-return]  # checked by take
+
+    def count(self, name: str, default: Any = ...) -> int:
+        """A field that is an integer, zero or more."""
+        value: int = self.take(name, int, default)
+        if value < 0:
+            raise self.bad(f"the field {name!r} is negative")
+        return value
+
+    def seconds(self, name: str, default: Any = ...) -> float:
+        """A field that is a number, zero or more."""
+        value: float = self.take(name, (int, float), default)
+        if value < 0:
+            raise self.bad(f"the field {name!r} is negative")
+        return float(value)
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """A field that is an object; absent means empty."""
+        return dict(self.take(name, dict, {}))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A field that is a list of texts; absent means empty."""
+        value = self.take(name, list, [])
+        if not all(isinstance(item, str) for item in value):
+            raise self.bad(f"the field {name!r} is not a list of texts")
+        return tuple(value)
+
+    def items(self, name: str) -> Iterator[dict[str, Any]]:
+        """The objects of a list field; absent means none."""
+        for item in self.take(name, list, []):
+            if not isinstance(item, dict):
+                raise self.bad(f"the field {name!r} is not a list of objects")
+            yield item
+
+    def rest(self) -> Mapping[str, Any]:
+        """The fields that this version does not know."""
+        return self._left

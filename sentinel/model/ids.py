@@ -1,0 +1,60 @@
+"""Ids: what may name a task, a worker or a lock, and how new ones are made.
+
+An id ends up in commit messages, JSON and environment variables, and an encoding of it in file and ref
+names. The rule is narrow so that no id can ever be read as a path, an option or a command.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+
+from sentinel.errors import BadInput
+
+MAX_ID_LENGTH = 128
+
+_ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+RULE = (
+    "lower-case letters and digits, joined by single '.', '_' or '-', "
+    f"at most {MAX_ID_LENGTH} characters (such as build-42)"
+)
+
+
+def is_id(text: object) -> bool:
+    """Whether ``text`` is a valid id."""
+    return isinstance(text, str) and len(text) <= MAX_ID_LENGTH and _ID.fullmatch(text) is not None
+
+
+def check_id(text: str, what: str) -> str:
+    """``text`` itself when it is a valid id; ``what`` says of what (``task id``) in the error.
+
+    Raises `BadInput`, with the offending text shown escaped and shortened.
+    """
+    if is_id(text):
+        return text
+    shown = ascii(text if len(text) <= 40 else text[:40] + "…")
+    raise BadInput(f"{what} {shown} is not valid: use {RULE}")
+
+
+class IdSource:
+    """Makes ids that never repeat, from injected randomness and wall time."""
+
+    def __init__(self, rng: random.Random, wall: Callable[[], float]) -> None:
+        self._rng = rng
+        self._wall = wall
+
+    def ulid(self) -> str:
+        """A lower-case ULID: 48 bits of milliseconds, then 80 random bits, so that ids sort by time.
+
+        The layout is that of the ULID specification (Crockford's base 32, 26 characters); lower case
+        because ids here are.
+        """
+        value = (int(self._wall() * 1000) & ((1 << 48) - 1)) << 80 | self._rng.getrandbits(80)
+        return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+    def nonce(self) -> str:
+        """128 random bits in hexadecimal, to make two otherwise equal commits different."""
+        return f"{self._rng.getrandbits(128):032x}"

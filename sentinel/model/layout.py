@@ -1,0 +1,66 @@
+"""The only place that knows the keys, registers and refs that a fleet's state lives under.
+
+=====================  ===========================================================================
+``fleet``              the mark of a Sentinel store: who made it, when
+``tasks/<id>``         a task that is not ended
+``done/<id>``          a task whose last run ended
+``workers/<id>``       a registered worker; names its latest incarnation
+``incarnations/<inc>`` there exactly as long as that incarnation is live
+``locks/<name>``       a named lock, held or free
+``locks/.floor``       the epoch above which a new lock starts
+=====================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+#: The branch that holds the state; ``git log sentinel/state`` is the audit.
+STATE_BRANCH = "sentinel/state"
+STATE_REF = f"refs/heads/{STATE_BRANCH}"
+#: One ref a day keeps that day's logs and large results alive.
+ARTIFACT_REFS = "refs/sentinel/artifacts/"
+
+FLEET = "fleet"
+LOCK_FLOOR = "locks/.floor"
+
+TASKS = "tasks/"
+DONE = "done/"
+WORKERS = "workers/"
+INCARNATIONS = "incarnations/"
+LOCKS = "locks/"
+
+
+def task_key(task_id: str) -> str:
+    """Where an active task is."""
+    return TASKS + task_id
+
+
+def done_key(task_id: str) -> str:
+    """Where an ended task is."""
+    return DONE + task_id
+
+
+def worker_key(worker_id: str) -> str:
+    """Where a worker's registration is."""
+    return WORKERS + worker_id
+
+
+def incarnation_key(incarnation: str) -> str:
+    """Where the record is that makes an incarnation live."""
+    return INCARNATIONS + incarnation
+
+
+def lock_key(name: str) -> str:
+    """Where a named lock is."""
+    return LOCKS + name
+
+
+def session_register(incarnation: str) -> str:
+    """The register that an incarnation beats in: a hash, so that it is a legal file and ref name."""
+    return hashlib.sha256(incarnation.encode()).hexdigest()[:32]
+
+
+def artifact_ref(day: str) -> str:
+    """The ref that keeps the artifacts of ``day`` (``2026-11-22``) alive."""
+    return ARTIFACT_REFS + day

@@ -1,0 +1,74 @@
+"""The arithmetic of leases: when a silent peer may be taken over, and when it must have stopped by itself.
+
+One beat keeps all leases of a peer. The two sides never compare clocks. An observer waits for ``stale``
+seconds of silence on its own clock; the owner stops its work `LeaseTimes.work_limit` seconds after it
+*sent* its last confirmed beat, on its own clock. With clock rates that differ by at most `RATE_ERROR`
+each way from true time, the owner is always done first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+#: How far the rate of a machine's clock may be off, either way. Crystal clocks are off by less than
+#: 0.1 %; the margin covers virtual machines that are slewed hard.
+RATE_ERROR = 0.10
+#: Seconds that ending all task processes may take once it has begun.
+GRACE = 1.0
+#: No beat waits longer than this for its reply, in seconds.
+MAX_WRITE_TIMEOUT = 15.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How often a peer beats and after how much silence it is taken over, both in seconds.
+
+    ``stale`` is also the session TTL that the peer announces. Raises `ValueError`, with one sentence,
+    when the two cannot be safe together.
+    """
+
+    interval: float
+    stale: float
+
+    def __post_init__(self) -> None:
+        if self.interval <= 0:
+            raise ValueError(f"the heartbeat interval of {self.interval:g} s is not positive")
+        if self.stale < 3 * self.interval:
+            raise ValueError(
+                f"a stale threshold of {self.stale:g} s is less than three heartbeat intervals of "
+                f"{self.interval:g} s; use at least {3 * self.interval:g} s"
+            )
+        if self.work_limit < 2 * self.interval + self.write_timeout:
+            raise ValueError(
+                f"a stale threshold of {self.stale:g} s leaves a peer only {self.work_limit:.1f} s to stop by "
+                f"itself, less than two heartbeat intervals and a write time-out "
+                f"({2 * self.interval + self.write_timeout:.1f} s); raise the threshold or lower the interval"
+            )
+
+    @property
+    def work_limit(self) -> float:
+        """D: seconds after *sending* its last confirmed beat at which a peer must have ended its work."""
+        return work_limit(self.stale)
+
+    @property
+    def write_timeout(self) -> float:
+        """Seconds a beat may wait for its reply; below the interval, so that beats do not pile up."""
+        return min(0.8 * self.interval, MAX_WRITE_TIMEOUT)
+
+    def takeover_bound(self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0) -> float:
+        """T: at most how many seconds after its crash a peer's work is free again.
+
+        One peer must observe without interruption for that long, and neither rate limits nor a wait for
+        a free slot are in it. ``poll`` is the observer's longest pause between looks, ``jitter`` the
+        fraction by which it varies, ``round_trip`` the time of one request, ``announced`` the TTL that
+        the crashed peer announced, if it differs from ours.
+        """
+        silence = max(self.stale, announced) / (1 - RATE_ERROR)
+        # Four requests stand between the last look and the freed task: the look itself, the seal, the
+        # transaction, and the claim.
+        return silence + 2 * poll * (1 + jitter) + self.write_timeout + 4 * round_trip
+
+
+def work_limit(ttl: float) -> float:
+    """D for an announced session TTL, in seconds: ``ttl·(1−ρ)/(1+ρ) − grace``."""
+    return ttl * (1 - RATE_ERROR) / (1 + RATE_ERROR) - GRACE
