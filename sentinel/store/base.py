@@ -1,0 +1,217 @@
+"""The store port: read a snapshot, land transactions, beat in registers, keep blobs.
+
+Everything clever sits above this port, once. Four things hold for every store, and the conformance suite
+(`sentinel.testing.conformance`) checks them:
+
+* A `Transaction` is *data*. It lands on the newest state if, and only if, every version that it expects
+  still holds, even when unrelated keys have moved; so unrelated work never conflicts.
+* Transactions of one batch are judged in order, each against the state that those before it made, and
+  share one commit. A batch is not atomic; each of its transactions is.
+* `Store.commit` is idempotent by transaction id: sent again, after `OutcomeUnknown` or a lost reply, a
+  transaction that landed says so and does not land twice.
+* A version never comes back: every document carries the id of the transaction that wrote it.
+
+What a store does not promise: that a snapshot is the newest when you look at it. Whoever must not act on
+old data says so in ``expect``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from sentinel.model.codec import Document
+
+
+class Absence(enum.Enum):
+    """The two marks that stand where a version or a document would."""
+
+    ABSENT = "absent"
+    DELETE = "delete"
+
+
+#: Expected "version" of a key that must not exist.
+ABSENT: Final = Absence.ABSENT
+#: Written "document" that removes a key.
+DELETE: Final = Absence.DELETE
+
+Version = str
+Expected = Version | Literal[Absence.ABSENT]
+Written = Document | Literal[Absence.DELETE]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transaction:
+    """A change as data: what must still hold, and what to write if it does."""
+
+    #: Unique for ever; a record's ``tx`` field and the commit's trailer repeat it.
+    id: str
+    #: Every key that is written must be here too: nothing is ever written blindly.
+    expect: Mapping[str, Expected]
+    write: Mapping[str, Written]
+    #: One line for the audit, such as ``claim build-42 epoch 3 by worker-001``.
+    note: str
+
+    def __post_init__(self) -> None:
+        blind = self.write.keys() - self.expect.keys()
+        if blind:
+            raise ValueError(f"transaction {self.note!r} writes {sorted(blind)} without expecting a version")
+        if "\n" in self.note or not self.note:
+            raise ValueError(f"the note {self.note!r} is not one line")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Committed:
+    """The change landed; ``revision`` names the state that first held it."""
+
+    revision: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Conflicted:
+    """The change did not and will not land: these keys (or this register) had moved."""
+
+    keys: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """The store will never accept this change (a hook, push protection, a size limit)."""
+
+    reason: str
+
+
+Outcome = Committed | Conflicted | Refused
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Register:
+    """A register as read. ``document`` is None when it cannot be read; ``problem`` then says why."""
+
+    version: Version
+    document: Document | None
+    problem: str | None = None
+
+
+class Snapshot(ABC):
+    """A consistent, immutable view of all documents at one revision."""
+
+    revision: str
+
+    @abstractmethod
+    def get(self, key: str) -> Document | None:
+        """The document at ``key``, the caller's own copy, or None. Raises `BadRecord` when it is unreadable."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[str]:
+        """All keys that begin with ``prefix`` (a folder such as ``tasks/``), in no stated order."""
+
+    @abstractmethod
+    def version(self, key: str) -> Expected:
+        """The version of ``key``, or `ABSENT`. Unreadable records have versions too."""
+
+
+class Store(ABC):
+    """One client's connection to the fleet's state. Not shared between threads: each opens its own."""
+
+    #: A folder on this host that all clients of this store on this host share, or None. Proof of death
+    #: files live there; a store that other hosts reach has none.
+    host_folder: Path | None = None
+
+    @abstractmethod
+    def read(self) -> Snapshot:
+        """The newest state that can be seen now; cheap when nothing moved.
+
+        Raises `Unavailable` when the store cannot be reached and `NotAStore` when it holds no fleet.
+        """
+
+    @abstractmethod
+    def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        """Try to land each transaction; one outcome each, in order. An empty batch costs nothing.
+
+        Raises `Unavailable` (certainly nothing was applied) or `OutcomeUnknown` (send the very same
+        transactions again to learn what became of them).
+        """
+
+    @abstractmethod
+    def publish(self, name: str, document: Written, expect: Expected) -> Committed | Conflicted:
+        """Compare-and-swap one register; ``Committed.revision`` is its new version.
+
+        A name is lower-case hexadecimal. Raises `Unavailable` or `OutcomeUnknown`.
+        """
+
+    @abstractmethod
+    def published(self) -> Mapping[str, Register]:
+        """All registers by name. Raises `Unavailable`."""
+
+    @abstractmethod
+    def keep(self, blobs: Sequence[bytes]) -> list[str]:
+        """Store immutable blobs, durable before this returns, and give the name of each.
+
+        To be called before the transaction that mentions the names. Raises `Unavailable`.
+        """
+
+    @abstractmethod
+    def kept(self, name: str) -> bytes | None:
+        """A blob by the name that `keep` gave, or None when it was pruned or never existed."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> bool:
+        """Block until the state may have changed, or ``timeout`` seconds passed; True if it may have."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the connection holds. Idempotent."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Landing:
+    """What a batch comes to on a given state: the transactions that hold, and an outcome for the others."""
+
+    accepted: tuple[Transaction, ...]
+    #: By position in the batch; positions that were accepted are missing.
+    conflicts: Mapping[int, Conflicted]
+
+    @property
+    def writes(self) -> dict[str, Written]:
+        """The accepted writes together; a later transaction's write of a key replaces an earlier one's."""
+        return {key: document for tx in self.accepted for key, document in tx.write.items()}
+
+
+def land(batch: Sequence[Transaction], base: Snapshot) -> Landing:
+    """Judge a batch, in order, against ``base`` and against each other. Pure; every store lands through it."""
+    overlay: dict[str, Expected | None] = {}
+    accepted: list[Transaction] = []
+    conflicts: dict[int, Conflicted] = {}
+    for position, tx in enumerate(batch):
+        moved = tuple(
+            key
+            for key, expected in tx.expect.items()
+            if (overlay[key] if key in overlay else base.version(key)) != expected
+        )
+        if moved:
+            conflicts[position] = Conflicted(moved)
+            continue
+        accepted.append(tx)
+        for key, written in tx.write.items():
+            # What an earlier transaction of this batch wrote has no version yet: nobody can expect it.
+            overlay[key] = ABSENT if written is DELETE else None
+    return Landing(tuple(accepted), conflicts)
+
+
+def outcomes(batch: Sequence[Transaction], landing: Landing, revision: str) -> list[Outcome]:
+    """The outcomes of a batch whose accepted part landed at ``revision``."""
+    return [landing.conflicts.get(position) or Committed(revision) for position in range(len(batch))]
+
+
+def message(transactions: Sequence[Transaction], nonce: str) -> str:
+    """The commit message: the notes for people, then the nonce and transaction ids as trailers."""
+    notes = [tx.note for tx in transactions]
+    subject = notes[0] if len(notes) == 1 else f"{notes[0]} (and {len(notes) - 1} more)"
+    body = "" if len(notes) == 1 else "".join(f"{note}\n" for note in notes) + "\n"
+    trailers = "".join(f"Sentinel-Tx: {tx.id}\n" for tx in transactions)
+    return f"{subject}\n\n{body}Sentinel-Nonce: {nonce}\n{trailers}"

@@ -1,0 +1,79 @@
+"""Which store a URL means: a registry of openers, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from sentinel.errors import BadInput
+from sentinel.store.base import Store
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """What a store may need to know besides its URL."""
+
+    #: Written as the author of commits, such as ``worker-001``.
+    actor: str = "client"
+    #: Wait for the disk on every commit; without it a power cut can lose acknowledged work.
+    fsync: bool = True
+    #: Where a store may keep private files of this machine, such as a mirror.
+    state_folder: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opener:
+    """How to open and create the stores of one URL scheme; both are ``module:function``."""
+
+    #: ``local`` when all peers are on this host, which decides default intervals.
+    kind: Literal["local", "remote"]
+    open: str
+    create: str
+
+
+#: Scheme → opener. A store that another package brings registers itself here.
+OPENERS: dict[str, Opener] = {
+    "file": Opener("local", "sentinel.store.local:open_local", "sentinel.store.local:create_local"),
+}
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a store URL; a plain path is ``file``. Raises `BadInput` for one nobody opens."""
+    if not url or url != url.strip() or "\0" in url or url.startswith("-"):
+        raise BadInput(f"the store {url!r} is not a path or URL; try file:///srv/fleet.git")
+    scheme = url.partition(":")[0] if "://" in url or url.startswith("memory:") else "file"
+    if scheme == "memory":
+        raise BadInput("memory: lives in one process and is for tests; name a repository, such as ./fleet.git")
+    if scheme not in OPENERS:
+        known = ", ".join(f"{name}://" for name in sorted(OPENERS))
+        raise BadInput(f"no store opens {url!r}; this version knows {known} and plain paths")
+    return scheme
+
+
+def kind_of(url: str) -> Literal["local", "remote"]:
+    """Whether the peers of this store share one host. Raises `BadInput` like `scheme_of`."""
+    return OPENERS[scheme_of(url)].kind
+
+
+def open_store(url: str, options: StoreOptions) -> Store:
+    """A new connection to an existing store.
+
+    Raises `BadInput` for a URL that nobody opens, `NotAStore` when there is no fleet there, and
+    `Unavailable` when it cannot be reached.
+    """
+    opening: Callable[[str, StoreOptions], Store] = _resolve(OPENERS[scheme_of(url)].open)
+    return opening(url, options)
+
+
+def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
+    """Make the store, or do nothing where it exists; one sentence for each thing that was (or would be) done."""
+    creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
+    return creating(url, options, dry_run=dry_run)
+
+
+def _resolve(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -1,0 +1,160 @@
+"""The compare-and-swap loop: decide on a snapshot, try to land it, decide again on fresh data if it moved.
+
+All shared change goes through one re-runnable decision. `Change` builds its transaction and stamps each
+record with ``rev`` and ``tx``, so that no version ever comes back and a record names its last writer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Protocol, Self, TypeVar
+
+import tenacity
+
+from sentinel.clock import Clock
+from sentinel.errors import Conflict, OutcomeUnknown, Rejected, Unavailable
+from sentinel.model.codec import Document
+from sentinel.model.ids import IdSource
+from sentinel.store.base import (
+    ABSENT,
+    DELETE,
+    Committed,
+    Expected,
+    Refused,
+    Snapshot,
+    Store,
+    Transaction,
+    Written,
+)
+
+T = TypeVar("T")
+
+
+class Record(Protocol):
+    """A frozen value that is stored as a document."""
+
+    @property
+    def rev(self) -> int:
+        """How often it was written before this version, zero for one that never was."""
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        """The same record as version ``rev``, written by transaction ``tx``."""
+
+    def document(self) -> Document:
+        """The record as a JSON object."""
+
+
+class Change:
+    """Collects what one transaction expects and writes."""
+
+    def __init__(self, snapshot: Snapshot, tx: str) -> None:
+        self._snapshot = snapshot
+        self._tx = tx
+        self._expect: dict[str, Expected] = {}
+        self._write: dict[str, Written] = {}
+
+    def expect(self, key: str) -> Change:
+        """Land only while ``key`` is as it is in the snapshot (absence included)."""
+        self._expect[key] = self._snapshot.version(key)
+        return self
+
+    def expect_absent(self, key: str) -> Change:
+        """Land only while there is no ``key``, whatever the snapshot shows."""
+        self._expect[key] = ABSENT
+        return self
+
+    def expect_version(self, key: str, version: Expected) -> Change:
+        """Land only while ``key`` has this very version."""
+        self._expect[key] = version
+        return self
+
+    def put(self, key: str, record: Record) -> Change:
+        """Write ``record``, derived from what the snapshot holds, as the next version."""
+        self._write[key] = record.stamped(record.rev + 1, self._tx).document()
+        self._expect.setdefault(key, self._snapshot.version(key))
+        return self
+
+    def delete(self, key: str) -> Change:
+        """Remove ``key`` as it is in the snapshot."""
+        self._write[key] = DELETE
+        self._expect.setdefault(key, self._snapshot.version(key))
+        return self
+
+    def transaction(self, note: str) -> Transaction:
+        """The finished transaction, with its line for the audit."""
+        return Transaction(self._tx, dict(self._expect), dict(self._write), note)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transactor:
+    """A store together with what trying again needs: a clock, randomness and new ids."""
+
+    store: Store
+    clock: Clock
+    rng: random.Random
+    ids: IdSource
+    #: Give up after this many seconds of a store that cannot be reached or a key that keeps moving.
+    patience: float = 30.0
+
+    def change(self, snapshot: Snapshot) -> Change:
+        """A new, empty change on ``snapshot``."""
+        return Change(snapshot, self.ids.ulid())
+
+    def transact(self, decide: Callable[[Snapshot], tuple[Transaction | None, T]]) -> T:
+        """Run ``decide`` until its transaction lands (or it wants none), and return its second value.
+
+        ``decide`` must have no side effects: it runs again on fresh data after each conflict. Whatever it
+        raises ends the loop. Raises `Unavailable` or `OutcomeUnknown` when the store stays away for
+        `patience` seconds, `Conflict` when the keys keep moving, and `Rejected` when the store refuses.
+        """
+        pending: list[tuple[Transaction, T]] = []
+
+        def attempt() -> T:
+            if pending:
+                # An outcome is open: the very same transaction is sent again, never a new decision.
+                transaction, value = pending[0]
+            else:
+                wanted, value = decide(self.store.read())
+                if wanted is None:
+                    return value
+                transaction = wanted
+            try:
+                (outcome,) = self.store.commit([transaction])
+            except OutcomeUnknown:
+                pending[:] = [(transaction, value)]
+                raise
+            pending.clear()
+            if isinstance(outcome, Committed):
+                return value
+            if isinstance(outcome, Refused):
+                raise Rejected(f"the store refused {transaction.note!r}: {outcome.reason}")
+            raise _Moved(outcome.keys)
+
+        try:
+            return self.retrying()(attempt)
+        except _Moved as moved:
+            raise Conflict(f"{', '.join(moved.keys)} kept changing; try again") from moved
+
+    def retrying(self) -> tenacity.Retrying:
+        """The one retry policy: exponential with full jitter from 20 ms to 2 s, until `patience` is over."""
+        started = self.clock.now()
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            ceiling = min(2.0, 0.02 * 2 ** min(state.attempt_number, 10))
+            return self.rng.uniform(0.0, ceiling)
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((Unavailable, OutcomeUnknown, _Moved)),
+            wait=pause,
+            stop=lambda _: self.clock.now() - started >= self.patience,
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+
+
+class _Moved(Exception):
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        super().__init__(", ".join(keys))
