@@ -55,7 +55,9 @@ class LeaseTimes:
         """Seconds a beat may wait for its reply; below the interval, so that beats do not pile up."""
         return min(0.8 * self.interval, MAX_WRITE_TIMEOUT)
 
-    def takeover_bound(self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0) -> float:
+    def takeover_bound(
+        self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0
+    ) -> float:
         """T: at most how many seconds after its crash a peer's work is free again.
 
         One peer must observe without interruption for that long, and neither rate limits nor a wait for

@@ -46,7 +46,9 @@ def scheme_of(url: str) -> str:
         raise BadInput(f"the store {url!r} is not a path or URL; try file:///srv/fleet.git")
     scheme = url.partition(":")[0] if "://" in url or url.startswith("memory:") else "file"
     if scheme == "memory":
-        raise BadInput("memory: lives in one process and is for tests; name a repository, such as ./fleet.git")
+        raise BadInput(
+            "memory: lives in one process and is for tests; name a repository, such as ./fleet.git"
+        )
     if scheme not in OPENERS:
         known = ", ".join(f"{name}://" for name in sorted(OPENERS))
         raise BadInput(f"no store opens {url!r}; this version knows {known} and plain paths")

@@ -1,0 +1,369 @@
+"""A task and its transitions. Every transition is pure: old task in, new task out.
+
+The lease is part of the task: ``owner``, ``incarnation`` and ``epoch``. Only `claim` raises the epoch, by
+one; it is the fencing token that the running task is given. A *run* is what a person asked for, once; an
+*attempt* is one execution within it. ``done`` is final; a person's retry of another end opens run + 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from sentinel.clock import rfc3339
+from sentinel.model.codec import Document, Fields
+
+State = Literal["pending", "running", "done", "failed", "cancelled", "dead"]
+ENDED: frozenset[str] = frozenset({"done", "failed", "cancelled", "dead"})
+
+Priority = Literal["low", "normal", "high", "critical"]
+#: From the most urgent to the least.
+PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
+
+#: What may end an attempt other than success, counted apart in `Task.causes`.
+Cause = Literal["error", "timeout", "memory", "lost", "drained", "cancelled"]
+CAUSES: tuple[Cause, ...] = ("error", "timeout", "memory", "lost", "drained", "cancelled")
+
+#: After so many losses of its worker a task runs alone on its worker.
+ALONE_AFTER = 3
+#: So many more losses while alone make it dead.
+DEAD_AFTER_ALONE = 2
+#: How many events a history keeps from each end.
+HISTORY_ENDS = 50
+#: Backoff before the n-th automatic retry is 2^(n-1) seconds, up to this many.
+MAX_BACKOFF = 300.0
+
+MIN_TIMEOUT, MAX_TIMEOUT = 0.1, 604_800.0
+MAX_RETRIES = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a task's history."""
+
+    at: str
+    event: str
+    worker: str | None = None
+    epoch: int
+    note: str | None = None
+
+    def document(self) -> Document:
+        """The event as JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """What an owner must still be for its word to count: incarnation, run and epoch of its claim."""
+
+    task: str
+    incarnation: str
+    run: int
+    epoch: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as stored. Times are RFC 3339 and for people; no decision about ownership reads them."""
+
+    id: str
+    type: str
+    args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    positional: tuple[Any, ...] = ()
+    priority: Priority = "normal"
+    #: Seconds one attempt may take.
+    timeout: float = 300.0
+    #: Automatic retries per run after an error, a time-out or running out of memory.
+    retries: int = 0
+    #: Ids of tasks that must be done first.
+    after: tuple[str, ...] = ()
+    #: Labels that an affinity balancer may read.
+    affinity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    submitted_by: str = ""
+    created_at: str
+
+    state: State = "pending"
+    #: From 1; a person's retry of an ended run opens the next one.
+    run: int = 1
+    #: Executions begun in this run.
+    attempt: int = 0
+    #: Fencing token: +1 at each claim, through all runs; nothing else changes it.
+    epoch: int = 0
+    #: Set while running, and kept when a run ended: who finished it.
+    owner: str | None = None
+    incarnation: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    retries_left: int = 0
+    #: Started attempts of this run whose worker was lost.
+    losses: int = 0
+    #: Ends of attempts other than success, by cause, over all runs.
+    causes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    #: Wall time in seconds before which no retry starts (backoff only).
+    not_before: float = 0.0
+    #: Why a running task is to be cancelled; its owner ends it.
+    cancel_requested: str | None = None
+    #: A person's sentence on why the run ended as it did, or why the task waits.
+    reason: str | None = None
+    #: A JSON value of at most 64 KiB, or None when it is kept as a blob.
+    result: Any = None
+    #: Name of the blob that holds a larger result.
+    result_blob: str | None = None
+    error: Mapping[str, str] | None = None
+    exit_code: int | None = None
+    #: ``blob`` (name), ``bytes`` (before truncation), ``truncated`` of the last ended attempt.
+    log: Mapping[str, Any] | None = None
+    history: tuple[Event, ...] = ()
+
+    rev: int = 0
+    tx: str = ""
+    #: Fields of the stored record that this version does not know.
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last run is over."""
+        return self.state in ENDED
+
+    @property
+    def alone(self) -> bool:
+        """Whether it lost so many workers that it must not run beside other tasks."""
+        return self.losses >= ALONE_AFTER
+
+    @property
+    def rank(self) -> tuple[int, str, str]:
+        """Sort key of the queue: priority first, then first in, first out."""
+        return (PRIORITIES.index(self.priority), self.created_at, self.id)
+
+    def fence(self) -> Fence:
+        """The fence of its present claim."""
+        return Fence(task=self.id, incarnation=self.incarnation or "", run=self.run, epoch=self.epoch)
+
+    def held_under(self, fence: Fence) -> bool:
+        """Whether it is still running under exactly this claim."""
+        return self.state == "running" and self.fence() == fence
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        return dataclasses.replace(self, rev=rev, tx=tx)
+
+    def document(self) -> Document:
+        document = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("extra", "history")
+        }
+        document["history"] = [event.document() for event in self.history]
+        return {**self.extra, **document}
+
+    @classmethod
+    def load(cls, key: str, document: Mapping[str, Any]) -> Task:
+        """The task stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
+        fields = Fields(key, document)
+        task = cls(
+            id=fields.text("id"),
+            type=fields.text("type"),
+            args=fields.mapping("args"),
+            positional=tuple(fields.take("positional", list, [])),
+            priority=fields.text("priority", "normal"),  # type: ignore[arg-type]  # checked below
+            timeout=fields.seconds("timeout", 300.0),
+            retries=fields.count("retries", 0),
+            after=fields.texts("after"),
+            affinity=fields.mapping("affinity"),
+            submitted_by=fields.text("submitted_by", ""),
+            created_at=fields.text("created_at"),
+            state=fields.text("state"),  # type: ignore[arg-type]  # checked below
+            run=fields.count("run", 1),
+            attempt=fields.count("attempt", 0),
+            epoch=fields.count("epoch"),
+            owner=fields.maybe_text("owner"),
+            incarnation=fields.maybe_text("incarnation"),
+            started_at=fields.maybe_text("started_at"),
+            finished_at=fields.maybe_text("finished_at"),
+            retries_left=fields.count("retries_left", 0),
+            losses=fields.count("losses", 0),
+            causes=fields.mapping("causes"),
+            not_before=fields.seconds("not_before", 0.0),
+            cancel_requested=fields.maybe_text("cancel_requested"),
+            reason=fields.maybe_text("reason"),
+            result=fields.take("result", object, None),
+            result_blob=fields.maybe_text("result_blob"),
+            error=fields.take("error", (dict, type(None)), None),
+            exit_code=fields.take("exit_code", (int, type(None)), None),
+            log=fields.take("log", (dict, type(None)), None),
+            history=tuple(_load_event(Fields(key, item)) for item in fields.items("history")),
+            rev=fields.count("rev"),
+            tx=fields.text("tx"),
+            extra=fields.rest(),
+        )
+        if key.partition("/")[2] != task.id:
+            raise fields.bad(f"it says it is task {task.id!r}")
+        if task.state not in ENDED | {"pending", "running"}:
+            raise fields.bad(f"its state {task.state!r} is unknown")
+        if task.priority not in PRIORITIES:
+            raise fields.bad(f"its priority {task.priority!r} is unknown")
+        if task.state == "running" and not (task.owner and task.incarnation):
+            raise fields.bad("it is running without an owner")
+        return task
+
+
+def _load_event(fields: Fields) -> Event:
+    return Event(
+        at=fields.text("at"),
+        event=fields.text("event"),
+        worker=fields.maybe_text("worker"),
+        epoch=fields.count("epoch", 0),
+        note=fields.maybe_text("note"),
+    )
+
+
+def submit(task: Task, *, wall: float, note: str | None = None) -> Task:
+    """A new task's first record."""
+    task = dataclasses.replace(task, retries_left=task.retries)
+    return _with_event(task, "submitted", wall, note=note or task.submitted_by or None)
+
+
+def claim(task: Task, *, worker: str, incarnation: str, wall: float) -> Task:
+    """``worker`` takes a pending task to start it at once: the only transition that raises the epoch."""
+    _require(task, task.state == "pending", "claimed")
+    task = dataclasses.replace(
+        task,
+        state="running",
+        owner=worker,
+        incarnation=incarnation,
+        epoch=task.epoch + 1,
+        attempt=task.attempt + 1,
+        started_at=rfc3339(wall),
+        not_before=0.0,
+        reason=None,
+    )
+    return _with_event(task, "claimed", wall, worker=worker)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended, as its owner saw it. ``cause`` None means success."""
+
+    cause: Cause | None
+    message: str | None = None
+    result: Any = None
+    result_blob: str | None = None
+    exit_code: int | None = None
+    log: Mapping[str, Any] | None = None
+    #: False forbids the automatic retry, e.g. for a command that does not exist.
+    retry: bool = True
+
+
+def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
+    """The owner reports how its attempt ended: done, failed, tried again, cancelled, or handed back."""
+    _require(task, task.state == "running", "ended")
+    task = dataclasses.replace(task, exit_code=ending.exit_code, log=ending.log)
+    if ending.cause is None:
+        task = dataclasses.replace(
+            task, result=ending.result, result_blob=ending.result_blob, error=None, cancel_requested=None
+        )
+        return _end_run(task, "done", "finished", wall, reason=None)
+    task = _count(task, ending.cause)
+    if task.cancel_requested is not None or ending.cause == "cancelled":
+        return _cancelled(task, wall)
+    if ending.cause == "drained":
+        return _requeue(task, wall, f"handed back: {ending.message or 'its worker is leaving'}")
+    error = {"kind": ending.cause, "message": ending.message or ending.cause}
+    task = dataclasses.replace(task, error=error)
+    if task.retries_left > 0 and ending.retry:
+        used = task.retries - task.retries_left
+        pause = min(MAX_BACKOFF, 2.0**used)
+        note = f"{ending.cause}: {error['message']}; again in {pause:g} s"
+        task = dataclasses.replace(task, retries_left=task.retries_left - 1, not_before=wall + pause)
+        return _requeue(task, wall, note)
+    return _end_run(task, "failed", "failed", wall, reason=f"{ending.cause}: {error['message']}")
+
+
+def lose(task: Task, *, wall: float, evidence: str) -> Task:
+    """The owner's incarnation is gone: free the task, or end it when it keeps taking workers down."""
+    _require(task, task.state == "running", "lost")
+    task = _count(dataclasses.replace(task, losses=task.losses + 1), "lost")
+    task = _with_event(task, "lost", wall, worker=task.owner, note=evidence)
+    if task.cancel_requested is not None:
+        return _cancelled(task, wall)
+    if task.losses >= ALONE_AFTER + DEAD_AFTER_ALONE:
+        lost = [event for event in task.history if event.event == "lost"][-task.losses :]
+        message = f"{task.losses} workers were lost while running it: " + ", ".join(
+            f"{event.worker} at epoch {event.epoch}" for event in lost
+        )
+        task = dataclasses.replace(task, error={"kind": "lost", "message": message})
+        return _end_run(task, "dead", "dead", wall, reason=message)
+    return _release(task)
+
+
+def cancel(task: Task, *, wall: float, reason: str) -> Task:
+    """Cancel at once what does not run; ask the owner to end what does."""
+    if task.state == "running":
+        return dataclasses.replace(task, cancel_requested=task.cancel_requested or reason)
+    _require(task, task.state == "pending", "cancelled")
+    return _cancelled(_count(dataclasses.replace(task, cancel_requested=reason), "cancelled"), wall)
+
+
+def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
+    """A person's new run of a task that failed, was cancelled or is dead."""
+    _require(task, task.state in ENDED and task.state != "done", "retried")
+    task = dataclasses.replace(
+        _release(task),
+        run=task.run + 1,
+        attempt=0,
+        retries_left=task.retries,
+        losses=0,
+        not_before=0.0,
+        error=None,
+        exit_code=None,
+        finished_at=None,
+        reason=None,
+        log=None,
+    )
+    return _with_event(task, "retried", wall, note=note)
+
+
+def _require(task: Task, condition: bool, verb: str) -> None:
+    if not condition:
+        raise ValueError(f"task {task.id} is {task.state} and cannot be {verb}")
+
+
+def _count(task: Task, cause: Cause) -> Task:
+    return dataclasses.replace(task, causes={**task.causes, cause: task.causes.get(cause, 0) + 1})
+
+
+def _release(task: Task) -> Task:
+    return dataclasses.replace(
+        task, state="pending", owner=None, incarnation=None, started_at=None, cancel_requested=None
+    )
+
+
+def _requeue(task: Task, wall: float, note: str) -> Task:
+    return _release(_with_event(task, "requeued", wall, worker=task.owner, note=note))
+
+
+def _cancelled(task: Task, wall: float) -> Task:
+    reason = task.cancel_requested or "cancelled"
+    task = dataclasses.replace(
+        task, error={"kind": "cancelled", "message": reason}, cancel_requested=None, result=None
+    )
+    return _end_run(task, "cancelled", "cancelled", wall, reason=reason)
+
+
+def _end_run(task: Task, state: State, event: str, wall: float, *, reason: str | None) -> Task:
+    task = dataclasses.replace(
+        task, state=state, finished_at=rfc3339(wall), reason=reason, cancel_requested=None
+    )
+    return _with_event(task, event, wall, worker=task.owner, note=reason)
+
+
+def _with_event(
+    task: Task, event: str, wall: float, *, worker: str | None = None, note: str | None = None
+) -> Task:
+    if note is not None and len(note) > 500:
+        note = note[:499] + "…"
+    line = Event(at=rfc3339(wall), event=event, worker=worker, epoch=task.epoch, note=note)
+    history = (*task.history, line)
+    if len(history) > 2 * HISTORY_ENDS:
+        history = (*history[:HISTORY_ENDS], *history[-HISTORY_ENDS:])
+    return dataclasses.replace(task, history=history)

@@ -1,0 +1,189 @@
+"""Workers, their incarnations, and the sessions that incarnations beat in.
+
+A *worker* is a name with a machine behind it. Each start of its daemon is a new *incarnation*, with a
+random name that never comes back; it is live exactly as long as its record exists, and every
+transaction made for it expects that record. Its *session* is one small register that it overwrites at
+each beat.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from sentinel.model.codec import Document, Fields
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The file whose lock and content prove an incarnation's death to others on the same host."""
+
+    #: This boot of the kernel; containers share it, so it proves nothing by itself.
+    boot: str
+    device: int
+    inode: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A registered worker: what it offers, and which incarnation speaks for it."""
+
+    id: str
+    #: The latest incarnation under this id, live or not.
+    incarnation: str
+    hostname: str
+    region: str | None = None
+    environment: str | None = None
+    role: str | None = None
+    max_tasks: int = 1
+    #: Task types that it runs.
+    types: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    version: str = ""
+    endpoint: str | None = None
+    registered_at: str = ""
+
+    rev: int = 0
+    tx: str = ""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        return dataclasses.replace(self, rev=rev, tx=tx)
+
+    def document(self) -> Document:
+        return _flat(self)
+
+    @classmethod
+    def load(cls, key: str, document: Mapping[str, Any]) -> Worker:
+        """The worker stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
+        fields = Fields(key, document)
+        worker = cls(
+            id=fields.text("id"),
+            incarnation=fields.text("incarnation"),
+            hostname=fields.text("hostname"),
+            region=fields.maybe_text("region"),
+            environment=fields.maybe_text("environment"),
+            role=fields.maybe_text("role"),
+            max_tasks=fields.count("max_tasks", 1),
+            types=fields.texts("types"),
+            capabilities=fields.texts("capabilities"),
+            version=fields.text("version", ""),
+            endpoint=fields.maybe_text("endpoint"),
+            registered_at=fields.text("registered_at", ""),
+            rev=fields.count("rev"),
+            tx=fields.text("tx"),
+            extra=fields.rest(),
+        )
+        if key.partition("/")[2] != worker.id:
+            raise fields.bad(f"it says it is worker {worker.id!r}")
+        return worker
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Incarnation:
+    """One start of a daemon (or one ``locks run``): live exactly as long as this record exists."""
+
+    id: str
+    #: The worker id, or for ``locks run`` a label that only people read.
+    worker: str
+    kind: Literal["worker", "lock"] = "worker"
+    hostname: str = ""
+    pid: int = 0
+    #: Session TTL in seconds: the silence after which it may be failed over.
+    ttl: float
+    interval: float
+    proof: Proof | None = None
+    started_at: str = ""
+
+    rev: int = 0
+    tx: str = ""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        return dataclasses.replace(self, rev=rev, tx=tx)
+
+    def document(self) -> Document:
+        document = _flat(self)
+        document["proof"] = None if self.proof is None else dataclasses.asdict(self.proof)
+        return document
+
+    @classmethod
+    def load(cls, key: str, document: Mapping[str, Any]) -> Incarnation:
+        """The incarnation stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
+        fields = Fields(key, document)
+        proof = fields.take("proof", (dict, type(None)), None)
+        incarnation = cls(
+            id=fields.text("id"),
+            worker=fields.text("worker"),
+            kind="lock" if fields.text("kind", "worker") == "lock" else "worker",
+            hostname=fields.text("hostname", ""),
+            pid=fields.count("pid", 0),
+            ttl=fields.seconds("ttl"),
+            interval=fields.seconds("interval"),
+            proof=None if proof is None else _load_proof(Fields(key, proof)),
+            started_at=fields.text("started_at", ""),
+            rev=fields.count("rev"),
+            tx=fields.text("tx"),
+            extra=fields.rest(),
+        )
+        if key.partition("/")[2] != incarnation.id:
+            raise fields.bad(f"it says it is incarnation {incarnation.id!r}")
+        return incarnation
+
+
+def _load_proof(fields: Fields) -> Proof:
+    return Proof(boot=fields.text("boot"), device=fields.count("device"), inode=fields.count("inode"))
+
+
+Status = Literal["online", "draining"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One beat: what an incarnation overwrites its register with."""
+
+    incarnation: str
+    worker: str
+    #: Counts the beats of this incarnation, from 1.
+    seq: int
+    interval: float
+    #: Announced TTL in seconds; never shorter than any that an unconfirmed beat announced.
+    ttl: float
+    status: Status = "online"
+    active_tasks: int = 0
+    max_tasks: int = 0
+    #: For people: when it was sent, by the sender's own wall clock.
+    sent_at: str
+    #: Who sealed it; a sealed session is dead for good and is not beaten in again.
+    sealed_by: str | None = None
+
+    def document(self) -> Document:
+        """The session as JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def load(cls, name: str, document: Mapping[str, Any]) -> Session:
+        """The session read from register ``name``. Raises `BadRecord` when it is none."""
+        fields = Fields(name, document)
+        return cls(
+            incarnation=fields.text("incarnation"),
+            worker=fields.text("worker"),
+            seq=fields.count("seq"),
+            interval=fields.seconds("interval"),
+            ttl=fields.seconds("ttl"),
+            status="draining" if fields.text("status", "online") == "draining" else "online",
+            active_tasks=fields.count("active_tasks", 0),
+            max_tasks=fields.count("max_tasks", 0),
+            sent_at=fields.text("sent_at", ""),
+            sealed_by=fields.maybe_text("sealed_by"),
+        )
+
+
+def _flat(record: Worker | Incarnation) -> Document:
+    document = {
+        field.name: getattr(record, field.name)
+        for field in dataclasses.fields(record)
+        if field.name != "extra"
+    }
+    return {**record.extra, **document}
