@@ -7,6 +7,7 @@ version does not know are kept by whoever rewrites the record.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -94,6 +95,12 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
     if len(data) > MAX_DOCUMENT_BYTES:
         raise ValueError(f"a record of {len(data)} bytes passes the limit of {MAX_DOCUMENT_BYTES}")
     return data
+
+
+def flat(record: Any) -> Document:
+    """The fields of a frozen record as a document; what ``extra`` kept is merged back below them."""
+    names = [field.name for field in dataclasses.fields(record) if field.name != "extra"]
+    return {**record.extra, **{name: getattr(record, name) for name in names}}
 
 
 def _check_depth(data: bytes) -> None:

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from sentinel.model.codec import Document, Fields
+from sentinel.model.codec import Document, Fields, flat
 
 MIN_TTL, MAX_TTL = 5.0, 86_400.0
 
@@ -76,12 +76,7 @@ class Lock:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        document = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name != "extra"
-        }
-        return {**self.extra, **document}
+        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Lock:

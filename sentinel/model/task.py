@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
-from sentinel.model.codec import Document, Fields
+from sentinel.model.codec import Document, Fields, flat
 
 State = Literal["pending", "running", "done", "failed", "cancelled", "dead"]
 ENDED: frozenset[str] = frozenset({"done", "failed", "cancelled", "dead"})
@@ -148,13 +148,7 @@ class Task:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        document = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("extra", "history")
-        }
-        document["history"] = [event.document() for event in self.history]
-        return {**self.extra, **document}
+        return {**flat(self), "history": [event.document() for event in self.history]}
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Task:

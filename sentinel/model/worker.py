@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from sentinel.model.codec import Document, Fields
+from sentinel.model.codec import Document, Fields, flat
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Worker:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return _flat(self)
+        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Worker:
@@ -104,9 +104,7 @@ class Incarnation:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        document = _flat(self)
-        document["proof"] = None if self.proof is None else dataclasses.asdict(self.proof)
-        return document
+        return {**flat(self), "proof": None if self.proof is None else dataclasses.asdict(self.proof)}
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Incarnation:
@@ -178,12 +176,3 @@ class Session:
             sent_at=fields.text("sent_at", ""),
             sealed_by=fields.maybe_text("sealed_by"),
         )
-
-
-def _flat(record: Worker | Incarnation) -> Document:
-    document = {
-        field.name: getattr(record, field.name)
-        for field in dataclasses.fields(record)
-        if field.name != "extra"
-    }
-    return {**record.extra, **document}

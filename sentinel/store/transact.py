@@ -70,6 +70,10 @@ class Change:
         self._expect[key] = version
         return self
 
+    def holds(self, key: str) -> bool:
+        """Whether the snapshot has ``key`` at all."""
+        return self._snapshot.version(key) is not ABSENT
+
     def put(self, key: str, record: Record) -> Change:
         """Write ``record``, derived from what the snapshot holds, as the next version."""
         self._write[key] = record.stamped(record.rev + 1, self._tx).document()

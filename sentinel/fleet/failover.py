@@ -1,0 +1,152 @@
+"""Failover in two steps that any peer may take or complete, and the one path by which lost work is freed.
+
+*Seal* the session register by compare-and-swap: from then on no beat of that incarnation can land, and a
+failed seal means that it is alive. Then one transaction deletes the incarnation's record, and with it the
+right to commit anything. Tasks and locks that name an absent incarnation are orphans; anyone frees them,
+each in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from sentinel.fleet.locks import free_left_behind
+from sentinel.fleet.observer import Observer
+from sentinel.fleet.proof import DeathProof
+from sentinel.fleet.tasks import free_orphan
+from sentinel.fleet.view import View, load_session
+from sentinel.model import layout
+from sentinel.model.worker import Incarnation, Session
+from sentinel.store.base import ABSENT, Committed, Expected, Register, Store, Transaction
+from sentinel.store.transact import Change, Transactor
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """An incarnation that may be failed over now, and the ground for it."""
+
+    incarnation: str
+    worker: str
+    #: The register's version that the ground rests on; the seal expects it.
+    version: Expected
+    session: Session | None
+    #: ``sealed``, ``proven dead`` or ``silent for 10.2 s``.
+    ground: str
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the first step was taken already, by whomever."""
+        return self.session is not None and self.session.sealed_by is not None
+
+
+def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected]:
+    """What an observer must look at: each live incarnation's register, and each ticket's record."""
+    versions: dict[str, Expected] = {}
+    for key in view.snapshot.list(layout.INCARNATIONS):
+        name = layout.session_register(key[len(layout.INCARNATIONS) :])
+        versions[name] = registers[name].version if name in registers else ABSENT
+    for lock in view.locks.values():
+        if lock.ticket:
+            key = layout.lock_key(lock.name)
+            versions[key] = view.snapshot.version(key)
+    return versions
+
+
+def wait_limit(stale: float, incarnation: Incarnation | None, session: Session | None) -> float:
+    """W: seconds of silence after which an incarnation may be failed over."""
+    announced = max(
+        incarnation.ttl if incarnation is not None else 0.0, session.ttl if session is not None else 0.0
+    )
+    return max(stale, announced)
+
+
+def suspects(
+    view: View, registers: Mapping[str, Register], observer: Observer, *, stale: float, proof: DeathProof
+) -> Iterator[Suspect]:
+    """Every incarnation that is sealed, proven dead, or was silent for W."""
+    for key in view.snapshot.list(layout.INCARNATIONS):
+        name = key[len(layout.INCARNATIONS) :]
+        found = suspect(view, registers, observer, name, stale=stale, proof=proof)
+        if found is not None:
+            yield found
+
+
+def suspect(
+    view: View,
+    registers: Mapping[str, Register],
+    observer: Observer,
+    name: str,
+    *,
+    stale: float,
+    proof: DeathProof,
+) -> Suspect | None:
+    """The same for the one live incarnation ``name``: a suspect, or None while it must be taken for alive."""
+    incarnation = view.incarnations.get(name)
+    register_name = layout.session_register(name)
+    register = registers.get(register_name)
+    version: Expected = ABSENT if register is None else register.version
+    session = load_session(register_name, register)
+    silence = observer.silence(register_name, version)
+    if session is not None and session.sealed_by is not None:
+        ground = f"sealed by {session.sealed_by}"
+    elif incarnation is not None and proof.proven(incarnation):
+        ground = "proven dead"
+    elif silence >= wait_limit(stale, incarnation, session):
+        ground = f"silent for {silence:.1f} s"
+    else:
+        return None
+    worker = incarnation.worker if incarnation is not None else (session.worker if session else "unreadable")
+    return Suspect(incarnation=name, worker=worker, version=version, session=session, ground=ground)
+
+
+def seal(store: Store, found: Suspect, *, by: str, sent_at: str) -> bool:
+    """Step one: forbid every further beat. False when the register had moved: it is alive."""
+    if found.sealed:
+        return True
+    before = found.session
+    sealed = Session(
+        incarnation=found.incarnation,
+        worker=found.worker,
+        seq=0 if before is None else before.seq,
+        interval=0.0 if before is None else before.interval,
+        ttl=0.0 if before is None else before.ttl,
+        sent_at=sent_at,
+        sealed_by=by,
+    )
+    outcome = store.publish(layout.session_register(found.incarnation), sealed.document(), found.version)
+    return isinstance(outcome, Committed)
+
+
+def bury(change: Change, found: Suspect, *, by: str) -> Transaction:
+    """Step two: delete the incarnation's record, and say why."""
+    change.delete(layout.incarnation_key(found.incarnation))
+    return change.transaction(f"fail over {found.worker} ({found.incarnation}): {found.ground}, by {by}")
+
+
+def orphans(
+    view: View, change: Transactor, observer: Observer, *, gone: frozenset[str], wall: float, by: str
+) -> Iterator[Transaction]:
+    """Transactions that free what nobody rightly holds any more, each on its own.
+
+    ``gone`` are incarnations whose burial stands earlier in the same batch.
+    """
+    for task in view.tasks.values():
+        if task.state == "running" and task.incarnation is not None:
+            if task.incarnation in gone or not view.live(task.incarnation):
+                yield free_orphan(change.change(view.snapshot), task, wall=wall, by=by)
+    for lock in view.locks.values():
+        key = layout.lock_key(lock.name)
+        silence = observer.silence(key, view.snapshot.version(key))
+        freed = free_left_behind(change.change(view.snapshot), view, lock, gone, silence, by=by)
+        if freed is not None:
+            yield freed
+
+
+def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[str, str]:
+    """Registers that no live incarnation beats in, with the version to delete."""
+    beating = {
+        layout.session_register(key[len(layout.INCARNATIONS) :])
+        for key in view.snapshot.list(layout.INCARNATIONS)
+    }
+    return {name: register.version for name, register in registers.items() if name not in beating}

@@ -1,0 +1,106 @@
+"""Joining and leaving: one transaction each, guarded by the worker's record and its predecessor's absence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sentinel.errors import BadRecord, Conflict, NotFound
+from sentinel.fleet import tasks
+from sentinel.fleet.view import View
+from sentinel.model import layout
+from sentinel.model.task import Ending, Fence, end_attempt
+from sentinel.model.worker import Incarnation, Worker
+from sentinel.store.base import Snapshot, Transaction
+from sentinel.store.transact import Change
+
+
+def predecessor(snapshot: Snapshot, worker_id: str) -> str | None:
+    """The live incarnation that speaks for ``worker_id`` now, or None."""
+    worker = load_worker(snapshot, worker_id)
+    if worker is None:
+        return None
+    key = layout.incarnation_key(worker.incarnation)
+    return worker.incarnation if isinstance(snapshot.version(key), str) else None
+
+
+def load_worker(snapshot: Snapshot, worker_id: str) -> Worker | None:
+    """The worker's record, or None when there is none or it cannot be read."""
+    key = layout.worker_key(worker_id)
+    try:
+        document = snapshot.get(key)
+        return None if document is None else Worker.load(key, document)
+    except BadRecord:
+        return None
+
+
+def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarnation) -> Transaction:
+    """Register ``worker`` and make ``incarnation`` live.
+
+    To be decided only when `predecessor` is None. Expects the worker's record as read and the predecessor's
+    incarnation gone, so of two daemons that join under one id at once one is refused.
+    """
+    before = load_worker(snapshot, worker.id)
+    if before is not None:
+        change.expect_absent(layout.incarnation_key(before.incarnation))
+        worker = worker.stamped(before.rev, before.tx)
+    change.put(layout.worker_key(worker.id), worker)
+    change.put(layout.incarnation_key(incarnation.id), incarnation)
+    change.expect_absent(layout.incarnation_key(incarnation.id))
+    return change.transaction(f"join {worker.id} on {_one_word(worker.hostname)} as {incarnation.id}")
+
+
+def enter(change: Change, incarnation: Incarnation) -> Transaction:
+    """Make an incarnation live that is no worker: one ``locks run``."""
+    change.expect_absent(layout.incarnation_key(incarnation.id))
+    change.put(layout.incarnation_key(incarnation.id), incarnation)
+    return change.transaction(f"enter {incarnation.worker} as {incarnation.id}")
+
+
+def leave(
+    change: Change,
+    view: View,
+    incarnation: Incarnation,
+    endings: Iterable[tuple[Fence, Ending]],
+    *,
+    wall: float,
+    forget: bool = False,
+) -> Transaction:
+    """The last transaction of an incarnation: its attempts end, its locks are freed, it is gone; all or nothing.
+
+    Only after the supervisor reported that no task process is left. ``forget`` removes the worker's
+    registration too. A claim that is not in force any more is left out: its result is stale.
+    """
+    key = layout.incarnation_key(incarnation.id)
+    change.expect(key)
+    for fence, ending in endings:
+        task = view.tasks.get(fence.task)
+        if task is not None and task.held_under(fence):
+            tasks.write_task(change, end_attempt(task, ending, wall=wall))
+    for lock in view.locks.values():
+        if lock.incarnation == incarnation.id:
+            change.put(layout.lock_key(lock.name), lock.free())
+    if forget and load_worker(view.snapshot, incarnation.worker) is not None:
+        change.delete(layout.worker_key(incarnation.worker))
+    change.delete(key)
+    return change.transaction(f"leave {incarnation.worker} ({incarnation.id})")
+
+
+def remove(change: Change, snapshot: Snapshot, worker_id: str) -> Transaction:
+    """Forget a worker that is not live. Raises `NotFound` and `Conflict`."""
+    worker = load_worker(snapshot, worker_id)
+    key = layout.worker_key(worker_id)
+    if worker is None and not change.holds(key):
+        raise NotFound(f"there is no worker {worker_id!r}; `sentinel workers list` shows all")
+    if worker is not None:
+        if predecessor(snapshot, worker_id) is not None:
+            raise Conflict(
+                f"worker {worker_id} is live on {worker.hostname} (incarnation {worker.incarnation}); stop it "
+                "first, or wait until it was failed over"
+            )
+        change.expect_absent(layout.incarnation_key(worker.incarnation))
+    change.delete(key)
+    return change.transaction(f"remove worker {worker_id}")
+
+
+def _one_word(text: str) -> str:
+    return "".join(text.split())[:80] or "an unnamed host"
