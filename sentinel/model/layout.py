@@ -64,3 +64,8 @@ def session_register(incarnation: str) -> str:
 def artifact_ref(day: str) -> str:
     """The ref that keeps the artifacts of ``day`` (``2026-11-22``) alive."""
     return ARTIFACT_REFS + day
+
+
+def run_name(task_id: str, epoch: int) -> str:
+    """Names one execution of a task in files: a hash of the id, and the epoch."""
+    return f"{hashlib.sha256(task_id.encode()).hexdigest()[:16]}-{epoch}"
