@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.fleet.balancers.port import Candidate
 from sentinel.fleet.dependencies import waiting_for
@@ -39,10 +39,13 @@ def candidates(view: View, registers: Mapping[str, Register], observer: Observer
         yield candidate.full() if worker.id in lonely else candidate
 
 
-def ready(view: View, wall: float) -> list[Task]:
-    """Tasks that may start now: pending, not backing off, and all that they run after is done."""
+def ready(view: View, waited: Callable[[Task], float]) -> list[Task]:
+    """Tasks that may start now: pending, done backing off, and all that they run after is done.
+
+    ``waited`` gives the seconds for which this peer has seen a task's record unchanged.
+    """
     return [
         task
         for task in view.tasks.values()
-        if task.state == "pending" and task.not_before <= wall and not waiting_for(task, view.task)
+        if task.state == "pending" and waited(task) >= task.backoff and not waiting_for(task, view.task)
     ]

@@ -100,8 +100,9 @@ class Task:
     losses: int = 0
     #: Ends of attempts other than success, by cause, over all runs.
     causes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    #: Wall time in seconds before which no retry starts (backoff only).
-    not_before: float = 0.0
+    #: Seconds for which a peer must have seen this record unchanged, on its own clock, before it may claim
+    #: it. A point in time would have to be compared with another machine's clock.
+    backoff: float = 0.0
     #: Why a running task is to be cancelled; its owner ends it.
     cancel_requested: str | None = None
     #: A person's sentence on why the run ended as it did, or why the task waits.
@@ -177,7 +178,7 @@ class Task:
             retries_left=fields.count("retries_left", 0),
             losses=fields.count("losses", 0),
             causes=fields.mapping("causes"),
-            not_before=fields.seconds("not_before", 0.0),
+            backoff=fields.seconds("backoff", 0.0),
             cancel_requested=fields.maybe_text("cancel_requested"),
             reason=fields.maybe_text("reason"),
             result=fields.take("result", object, None),
@@ -228,7 +229,7 @@ def claim(task: Task, *, worker: str, incarnation: str, wall: float) -> Task:
         epoch=task.epoch + 1,
         attempt=task.attempt + 1,
         started_at=rfc3339(wall),
-        not_before=0.0,
+        backoff=0.0,
         reason=None,
     )
     return _with_event(task, "claimed", wall, worker=worker)
@@ -268,7 +269,7 @@ def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
         used = task.retries - task.retries_left
         pause = min(MAX_BACKOFF, 2.0**used)
         note = f"{ending.cause}: {error['message']}; again in {pause:g} s"
-        task = dataclasses.replace(task, retries_left=task.retries_left - 1, not_before=wall + pause)
+        task = dataclasses.replace(task, retries_left=task.retries_left - 1, backoff=pause)
         return _requeue(task, wall, note)
     return _end_run(task, "failed", "failed", wall, reason=f"{ending.cause}: {error['message']}")
 
@@ -307,7 +308,7 @@ def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
         attempt=0,
         retries_left=task.retries,
         losses=0,
-        not_before=0.0,
+        backoff=0.0,
         error=None,
         exit_code=None,
         finished_at=None,

@@ -1,0 +1,145 @@
+"""The beat: one small register, overwritten by compare-and-swap, from a thread and connection of its own.
+
+One beat keeps all leases of the peer. Beats stop when the control loop has made no progress for the session
+TTL: a peer whose loop hangs is of no use to the fleet, and its work must become free.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+from sentinel.clock import Clock, Event, rfc3339
+from sentinel.errors import OutcomeUnknown, StoreError
+from sentinel.fleet.view import load_session
+from sentinel.model.layout import session_register
+from sentinel.model.lease import LeaseTimes
+from sentinel.model.worker import Session, Status
+from sentinel.peer.lease import Lease
+from sentinel.store.base import ABSENT, Committed, Expected, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a beat tells about its peer; the control loop replaces it as a whole."""
+
+    status: Status = "online"
+    active_tasks: int = 0
+    max_tasks: int = 0
+    #: When the control loop last came round, on this machine's clock.
+    progress: float
+
+
+class Beat:
+    """Beats for one incarnation until it is fenced or stopped."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        times: LeaseTimes,
+        incarnation: str,
+        worker: str,
+        lease: Lease,
+        load: Callable[[], Load],
+        fenced: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._times = times
+        self._incarnation = incarnation
+        self._worker = worker
+        self._register = session_register(incarnation)
+        self._lease = lease
+        self._load = load
+        self._on_fence = fenced
+        self._seq = 0
+        self._version: Expected = ABSENT
+        self._unsure = False
+
+    def beat(self) -> bool:
+        """Send one beat, or settle what became of the last; True when it was confirmed.
+
+        Never raises for a store that is away: the deadline does not move then, and that is the consequence.
+        """
+        try:
+            if self._unsure:
+                self._settle()
+            return self._lease.fenced is None and self._send()
+        except StoreError as error:
+            log.warning("beat %d of %s: %s", self._seq, self._worker, error)
+            return False
+
+    def _send(self) -> bool:
+        load = self._load()
+        silent = self._clock.now() - load.progress
+        if silent > self._times.stale:
+            log.error("the control loop of %s has hung for %.1f s; no more beats", self._worker, silent)
+            return False
+        self._seq += 1
+        session = Session(
+            incarnation=self._incarnation,
+            worker=self._worker,
+            seq=self._seq,
+            interval=self._times.interval,
+            ttl=self._times.stale,
+            status=load.status,
+            active_tasks=load.active_tasks,
+            max_tasks=load.max_tasks,
+            sent_at=rfc3339(self._clock.wall()),
+        )
+        self._lease.sending(self._seq, self._clock.now(), session.ttl)
+        try:
+            outcome = self._store.publish(self._register, session.document(), self._version)
+        except OutcomeUnknown:
+            self._unsure = True
+            raise
+        except StoreError:
+            self._lease.not_sent(self._seq)
+            raise
+        if isinstance(outcome, Committed):
+            self._version = outcome.revision
+            self._lease.confirm(self._seq)
+            return True
+        # Refused, so this one did not land; perhaps an earlier one did whose reply was lost.
+        self._lease.not_sent(self._seq)
+        self._settle()
+        return False
+
+    def _settle(self) -> None:
+        register = self._store.published().get(self._register)
+        session = load_session(self._register, register)
+        if register is not None and register.version == self._version:
+            # The beat in doubt has not landed; it still may, and then the next one is refused and settled here.
+            self._unsure = False
+            return
+        if register is not None and session is not None:
+            mine = session.incarnation == self._incarnation and session.sealed_by is None
+            if mine and session.seq <= self._seq:
+                self._version = register.version
+                self._unsure = False
+                self._lease.confirm(session.seq)
+                return
+        if register is None and self._version is ABSENT and self._unsure:
+            self._unsure = False
+            return
+        ground = "its session is gone"
+        if session is not None and session.sealed_by is not None:
+            ground = f"it was failed over by {session.sealed_by}"
+        elif register is not None:
+            ground = "its session was overwritten by another"
+        self._lease.fence(ground)
+        self._on_fence()
+
+    def run(self, stop: Event) -> None:
+        """Beat every interval until fenced or ``stop`` is set; after a failure sooner."""
+        pause = 0.0
+        while self._lease.fenced is None and not stop.wait(pause):
+            confirmed = self.beat()
+            pause = self._times.interval if confirmed else self._times.interval / 4
+        if self._lease.fenced is not None:
+            self._on_fence()
