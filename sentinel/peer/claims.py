@@ -1,0 +1,84 @@
+"""Which tasks this peer claims now: its share of the common assignment, and what others leave lying."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from sentinel.fleet.balancers import assign
+from sentinel.fleet.candidates import candidates, ready
+from sentinel.fleet.observer import Observer
+from sentinel.fleet.view import View
+from sentinel.model.task import Task
+from sentinel.peer.options import PeerOptions
+from sentinel.store.base import Register
+
+
+class Chooser:
+    """Remembers since when each waiting task was seen as it is, and picks."""
+
+    def __init__(self, options: PeerOptions) -> None:
+        self._options = options
+        #: Task → (rev, reply of the first look that showed it).
+        self._since: dict[str, tuple[int, float]] = {}
+        self._sent = 0.0
+        self._due: list[float] = []
+
+    def look(self, view: View, *, sent: float, reply: float) -> None:
+        """Take in one look at the state, sent and replied at these times on this machine's clock."""
+        self._sent = sent
+        since: dict[str, tuple[int, float]] = {}
+        for task in view.tasks.values():
+            if task.state == "pending":
+                known = self._since.get(task.id)
+                since[task.id] = known if known is not None and known[0] == task.rev else (task.rev, reply)
+        self._since = since
+        self._due = [
+            since[task.id][1] + task.backoff
+            for task in view.tasks.values()
+            if task.state == "pending" and self.waited(task) < task.backoff
+        ]
+
+    def waited(self, task: Task) -> float:
+        """Seconds for which the task's record was seen unchanged."""
+        known = self._since.get(task.id)
+        return max(0.0, self._sent - known[1]) if known is not None and known[0] == task.rev else 0.0
+
+    def next_due(self, now: float) -> float:
+        """Seconds until the next backoff is over."""
+        return max(0.0, min(self._due, default=float("inf")) - now)
+
+    def choose(
+        self, view: View, registers: Mapping[str, Register], observer: Observer, running: set[str]
+    ) -> list[Task]:
+        """Tasks to claim, most urgent first; never more than there are slots to start them in at once."""
+        me = self._options.worker
+        slots = self._options.max_tasks - len(running)
+        if slots <= 0 or any(view.tasks[name].alone for name in running if name in view.tasks):
+            return []
+        waiting = sorted(ready(view, self.waited), key=lambda task: task.rank)
+        if not waiting:
+            return []
+        workers = [
+            # My own processes are known better than my records, which still show what just ended.
+            dataclasses.replace(worker, active=len(running)) if worker.id == me else worker
+            for worker in candidates(view, registers, observer)
+        ]
+        assigned = assign(waiting, workers, self._options.balancer, self._options.balancer_options)
+        mine = [task for task in waiting if assigned.get(task.id) == me]
+        late = [
+            task
+            for task in waiting
+            if assigned.get(task.id, me) != me
+            and task.type in self._options.types
+            and self.waited(task) >= task.backoff + self._options.claim_grace
+        ]
+        chosen: list[Task] = []
+        for task in [*mine, *late]:
+            busy = len(running) + len(chosen)
+            if len(chosen) >= slots or (task.alone and busy):
+                continue
+            chosen.append(task)
+            if task.alone:
+                break
+        return chosen

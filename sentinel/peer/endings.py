@@ -1,0 +1,94 @@
+"""From what the supervisor reports of a run to what the fleet records of the attempt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from sentinel.model.codec import MAX_INLINE_BYTES, decode, encode
+from sentinel.model.task import Cause, Ending
+from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
+
+log = logging.getLogger(__name__)
+
+#: Largest result in bytes that is read at all; the child refuses to write a larger one.
+MAX_RESULT_BYTES = 16 * 1024 * 1024
+
+_CAUSES: dict[RunCause, Cause] = {
+    "timeout": "timeout",
+    "memory": "memory",
+    "cancelled": "cancelled",
+    "drained": "drained",
+    "fenced": "drained",
+}
+
+
+def ending_of(end: RunEnd, spec: RunSpec, keep: Callable[[Sequence[bytes]], list[str]]) -> Ending:
+    """How the attempt ended. Log and large result go through ``keep``, which may raise store errors."""
+    output = _read(Path(spec.log_path), spec.output_limit)
+    left = _result(spec)
+    cause, message = _judge(end, spec, left)
+    value = left.get("result") if cause is None else None
+    inline = encode(value)
+    large = len(inline) > MAX_INLINE_BYTES
+    names = keep([blob for blob in (output, inline if large else b"") if blob])
+    return Ending(
+        cause=cause,
+        message=message,
+        result=None if large else value,
+        result_blob=names[-1] if large else None,
+        exit_code=end.exit_code,
+        log={"blob": names[0], "bytes": end.log_bytes, "truncated": end.truncated} if output else None,
+        # What never ran will not run better the next time.
+        retry=not (end.cause == "error" and end.exit_code is None and end.signal is None and not output),
+    )
+
+
+def _judge(end: RunEnd, spec: RunSpec, left: dict[str, Any]) -> tuple[Cause | None, str | None]:
+    if end.cause in _CAUSES:
+        return _CAUSES[end.cause], end.message or _sentence(end, spec)
+    if end.cause == "exit" and end.exit_code == 0 and "error" not in left:
+        if spec.result_path is not None and "result" not in left:
+            return "error", "it ended without leaving a result"
+        return None, None
+    if "error" in left:
+        error = left["error"]
+        return "error", f"{error.get('kind')}: {error.get('message')}"
+    return "error", end.message or _sentence(end, spec)
+
+
+def _sentence(end: RunEnd, spec: RunSpec) -> str:
+    if end.cause == "timeout":
+        return f"it ran longer than {spec.timeout:g} s"
+    if end.cause == "memory":
+        return f"its processes used more than {spec.memory_limit} bytes"
+    if end.signal is not None:
+        try:
+            return f"it was ended by {Signals(end.signal).name}"
+        except ValueError:
+            return f"it was ended by signal {end.signal}"
+    if end.cause == "exit":
+        return f"it ended with exit status {end.exit_code}"
+    return end.cause
+
+
+def _result(spec: RunSpec) -> dict[str, Any]:
+    if spec.result_path is None:
+        return {}
+    try:
+        value = decode(_read(Path(spec.result_path), MAX_RESULT_BYTES + 1024), limit=MAX_RESULT_BYTES + 1024)
+    except ValueError as error:
+        log.warning("run %s left an unreadable result: %s", spec.run, error)
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError:
+        return b""

@@ -1,0 +1,294 @@
+"""One incarnation's control loop: a bounded step of read, observe, decide, commit, act.
+
+`Peer.tick` is called again and again by whoever owns the thread (the service, or a simulator). It never
+blocks for long and never raises for a store that is away. What it decides is data; what it does to
+processes goes through `Work` and the overseer, which checks the deadline once more on its own.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from sentinel.clock import rfc3339
+from sentinel.errors import OutcomeUnknown, StoreError
+from sentinel.fleet import dependencies, failover, registry, tasks
+from sentinel.fleet.observer import Observer
+from sentinel.fleet.proof import DeathProof
+from sentinel.fleet.view import Reader, View
+from sentinel.model.task import Task
+from sentinel.peer.beat import Load
+from sentinel.peer.claims import Chooser
+from sentinel.peer.lease import Lease
+from sentinel.peer.options import PeerOptions
+from sentinel.peer.work import Counters, Planned, Work
+from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.transact import Transactor
+
+log = logging.getLogger(__name__)
+
+
+class Phase(enum.Enum):
+    """Where an incarnation is in its life."""
+
+    WORKING = "working"
+    #: Takes nothing new, finishes what runs.
+    DRAINING = "draining"
+    #: Everything is being killed; the last transaction follows when nothing is left.
+    ENDING = "ending"
+    GONE = "gone"
+
+
+class Peer:
+    """The control loop of one incarnation. All methods are for one thread."""
+
+    def __init__(
+        self,
+        *,
+        options: PeerOptions,
+        transactor: Transactor,
+        work: Work,
+        lease: Lease,
+        observer: Observer,
+        proof: DeathProof,
+        counters: Counters,
+        housekeeping: Callable[[View], None],
+    ) -> None:
+        self._options = options
+        self._transactor = transactor
+        self._store = transactor.store
+        self._clock = transactor.clock
+        self._work = work
+        self._lease = lease
+        self._observer = observer
+        self._proof = proof
+        self._housekeeping = housekeeping
+        self._reader = Reader()
+        self._chooser = Chooser(options)
+        self._me = options.worker
+        self._incarnation = options.incarnation.id
+        #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
+        self._open: list[Planned] = []
+        self._abandoned: dict[str, str] = {}
+        self._hurry = False
+        self.counters = counters
+        self.phase = Phase.WORKING
+        #: Why this incarnation lost its right to work, or None when it did not.
+        self.fenced: str | None = None
+        #: What the next beat tells; replaced as a whole, so that the beat thread may read it.
+        self.load = self._load()
+
+    def drain(self) -> None:
+        """Take nothing new; leave when everything that runs has ended."""
+        if self.phase is Phase.WORKING:
+            self.phase = Phase.DRAINING
+
+    def end(self) -> None:
+        """Kill what runs, hand it back, leave."""
+        if self.phase in (Phase.WORKING, Phase.DRAINING):
+            self.phase = Phase.ENDING
+            self._work.end()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits to be recorded."""
+        return self._work.idle and not self._open
+
+    def tick(self) -> float:
+        """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
+        self._hurry = False
+        self.load = self._load()
+        self._work.take_events()
+        self._heed_the_fence()
+        try:
+            if self.phase is Phase.ENDING:
+                self._leave_when_empty()
+            elif self.phase is not Phase.GONE:
+                self._round()
+        except OutcomeUnknown as error:
+            log.warning("%s: %s; asking again", self._me, error)
+        except StoreError as error:
+            log.warning("%s cannot reach the store: %s", self._me, error)
+        self.load = self._load()
+        return 0.0 if self._hurry else min(self._options.poll, self._chooser.next_due(self._clock.now()))
+
+    def _load(self) -> Load:
+        return Load(
+            status="online" if self.phase is Phase.WORKING else "draining",
+            active_tasks=len(self._work.running),
+            max_tasks=self._options.max_tasks,
+            progress=self._clock.now(),
+        )
+
+    def _heed_the_fence(self) -> None:
+        ground = self._lease.fenced
+        if ground is None or self.fenced is not None or self.phase is Phase.GONE:
+            return
+        self.fenced = ground
+        log.error("%s is fenced: %s; ending its work", self._me, ground)
+        self.end()
+
+    # -- the step ------------------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        self._resend()
+        self._work.store_outputs()
+        view, registers = self._look()
+        if not view.live(self._incarnation):
+            self._lease.fence("its incarnation was failed over")
+            self._hurry = True
+            return
+        self._work.stop_unwanted(view)
+        batch = [*self._work.finishes(view), *self._failovers(view, registers)]
+        batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation)]
+        if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
+            batch += self._claims(view, registers)
+        self._commit(batch)
+        self._sweep(view, registers)
+        if self.phase is Phase.DRAINING and self.idle:
+            self.end()
+            self._hurry = True
+
+    def _look(self) -> tuple[View, Mapping[str, Register]]:
+        sent = self._clock.now()
+        view = self._reader.view(self._store.read())
+        registers = self._store.published()
+        reply = self._clock.now()
+        self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+        self._chooser.look(view, sent=sent, reply=reply)
+        return view, registers
+
+    def _commit(self, batch: list[Planned]) -> None:
+        self._open = batch
+        self._resend()
+
+    def _resend(self) -> None:
+        if not self._open:
+            return
+        try:
+            outcomes = self._store.commit([planned.transaction for planned in self._open])
+        except OutcomeUnknown:
+            raise
+        except StoreError:
+            self._open = []
+            raise
+        batch, self._open = self._open, []
+        for planned, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Conflicted):
+                self.counters.conflicts += 1
+                self._hurry = True
+            elif isinstance(outcome, Refused):
+                log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
+            planned.settle(outcome)
+
+    def _failovers(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
+        gone: set[str] = set()
+        for found in self._suspects(view, registers):
+            at = rfc3339(self._clock.wall())
+            if failover.seal(self._store, found, by=self._me, sent_at=at):
+                gone.add(found.incarnation)
+                burial = failover.bury(self._transactor.change(view.snapshot), found, by=self._me)
+                yield Planned(burial, self._buried(found))
+        for transaction in failover.orphans(
+            view,
+            self._transactor,
+            self._observer,
+            gone=frozenset(gone),
+            wall=self._clock.wall(),
+            by=self._me,
+        ):
+            yield Planned(transaction, _nothing)
+
+    def _suspects(self, view: View, registers: Mapping[str, Register]) -> list[failover.Suspect]:
+        if not self._options.recovery:
+            return []
+        stale = self._options.times.stale
+        found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
+        return [suspect for suspect in found if suspect.incarnation != self._incarnation]
+
+    def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
+        def settle(outcome: Outcome) -> None:
+            if isinstance(outcome, Committed):
+                self.counters.failovers += 1
+                log.warning("failed over %s: %s", found.worker, found.ground)
+
+        return settle
+
+    def _cancel_dependents(self, view: View) -> Iterator[Planned]:
+        for task in view.tasks.values():
+            if task.after and task.state == "pending":
+                failed = dependencies.failed_dependency(task, view.task)
+                if failed is not None:
+                    change = self._transactor.change(view.snapshot)
+                    yield Planned(
+                        tasks.cancel_dependents(change, task, failed, wall=self._clock.wall()), _nothing
+                    )
+
+    def _claims(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
+        for task in self._chooser.choose(view, registers, self._observer, self._work.running):
+            transaction, claimed = tasks.claim(
+                self._transactor.change(view.snapshot),
+                task,
+                worker=self._me,
+                incarnation=self._incarnation,
+                wall=self._clock.wall(),
+            )
+            yield Planned(transaction, self._claimed(claimed))
+
+    def _claimed(self, claimed: Task) -> Callable[[Outcome], None]:
+        def settle(outcome: Outcome) -> None:
+            if isinstance(outcome, Committed):
+                self.counters.claimed += 1
+                self._work.start(claimed)
+                # Anything that could not be started has an ending already, which should not wait.
+                self._hurry = self._hurry or claimed.id not in self._work.running
+
+        return settle
+
+    def _sweep(self, view: View, registers: Mapping[str, Register]) -> None:
+        # An incarnation's record is there before its first beat, so the register of one that is just
+        # joining can look abandoned in one look, and never in two.
+        abandoned = failover.abandoned_registers(view, registers)
+        for name, version in abandoned.items():
+            if self._abandoned.get(name) == version:
+                self._store.publish(name, DELETE, version)
+        self._abandoned = abandoned
+        self._housekeeping(view)
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def _leave_when_empty(self) -> None:
+        if self._work.gone:
+            # Leave always follows `empty`: without it, the fleet has to wait for the silence.
+            self._abandon("its supervisor died")
+            return
+        if not self._work.empty:
+            return
+        self._resend()
+        self._work.store_outputs()
+        view, _ = self._look()
+        if not view.live(self._incarnation):
+            self._abandon("it was failed over")
+            return
+        endings = self._work.leaving(view, self._incarnation, self.fenced or "its worker is leaving")
+        change = self._transactor.change(view.snapshot)
+        wall, forget = self._clock.wall(), self._options.forget
+        leaving = registry.leave(change, view, self._options.incarnation, endings, wall=wall, forget=forget)
+        self._commit([Planned(leaving, self._left)])
+
+    def _left(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Committed):
+            self._work.recorded_all()
+            self.phase = Phase.GONE
+        elif self.fenced is not None or isinstance(outcome, Refused):
+            # One last transaction may land in a fenced incarnation's name, and this was it.
+            self._abandon("its last transaction did not land")
+
+    def _abandon(self, why: str) -> None:
+        self._work.drop_all(why)
+        self.phase = Phase.GONE
+
+
+def _nothing(_: Outcome) -> None:
+    """For changes whose outcome shows in the next look."""

@@ -1,0 +1,249 @@
+"""The attempts of one incarnation: what runs, what is over, what is recorded.
+
+An attempt goes through three hands. It *runs* under the overseer; it is *over* when the overseer says that
+none of its processes is left; its *ending* is known when its outputs are stored, and stays here until the
+transaction that records it has landed. None of these steps can be skipped by a store that is away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+
+from sentinel.clock import Clock
+from sentinel.errors import SentinelError
+from sentinel.fleet import tasks
+from sentinel.fleet.view import View
+from sentinel.model.task import Ending, Fence, Task
+from sentinel.peer.endings import ending_of
+from sentinel.peer.lease import Lease
+from sentinel.peer.options import PeerOptions
+from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused
+from sentinel.peer.run.spec import RunEnd, RunSpec
+from sentinel.store.base import Committed, Outcome, Transaction
+from sentinel.store.base import Refused as RefusedByStore
+from sentinel.store.transact import Transactor
+
+log = logging.getLogger(__name__)
+
+#: Makes the complete description of one execution. Raises `SentinelError` when the task cannot be run here.
+Plan = Callable[[Task], RunSpec]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Planned:
+    """A transaction of this tick's batch, and what to do with its outcome."""
+
+    transaction: Transaction
+    settle: Callable[[Outcome], None]
+
+
+@dataclasses.dataclass(slots=True)
+class Counters:
+    """What this incarnation did, for people."""
+
+    claimed: int = 0
+    ended: int = 0
+    conflicts: int = 0
+    stale_results: int = 0
+    failovers: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class _Running:
+    fence: Fence
+    spec: RunSpec
+    stopping: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """An attempt whose ending is known; ``spec`` is None when it could not even be planned."""
+
+    fence: Fence
+    ending: Ending
+    spec: RunSpec | None
+
+
+class Work:
+    """Starts, stops and ends the attempts of one incarnation. For the control thread alone."""
+
+    def __init__(
+        self,
+        *,
+        options: PeerOptions,
+        transactor: Transactor,
+        overseer: Overseer,
+        lease: Lease,
+        plan: Plan,
+        ended: Callable[[RunSpec], None],
+        counters: Counters,
+    ) -> None:
+        self._options = options
+        self._transactor = transactor
+        self._overseer = overseer
+        self._lease = lease
+        self._plan = plan
+        self._ended = ended
+        self._counters = counters
+        self._running: dict[str, _Running] = {}
+        self._over: list[tuple[_Running, RunEnd]] = []
+        self._endings: dict[str, _Known] = {}
+        #: Whether the overseer said that no task process is left.
+        self.empty = False
+        #: Whether the overseer died without saying so.
+        self.gone = False
+
+    @property
+    def _clock(self) -> Clock:
+        return self._transactor.clock
+
+    @property
+    def running(self) -> set[str]:
+        """Ids of the tasks that run now."""
+        return {run.fence.task for run in self._running.values()}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits to be recorded."""
+        return not (self._running or self._over or self._endings)
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def start(self, claimed: Task) -> None:
+        """Start an attempt whose claim has landed."""
+        fence = claimed.fence()
+        try:
+            spec = self._plan(claimed)
+        except SentinelError as error:
+            ending = Ending(cause="error", message=str(error), retry=False)
+            self._endings[claimed.id] = _Known(fence, ending, None)
+            return
+        if self._lease.fenced is None:
+            self._running[spec.run] = _Running(fence, spec)
+            self._overseer.start(spec)
+
+    def take_events(self) -> None:
+        """Take in what the overseer has to tell."""
+        for event in self._overseer.events():
+            match event:
+                case Ended(end):
+                    run = self._running.pop(end.run, None)
+                    if run is not None:
+                        self._over.append((run, end))
+                case Refused(name, why):
+                    run = self._running.pop(name, None)
+                    if run is not None:
+                        ending = Ending(cause="drained", message=why)
+                        self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
+                case Fenced():
+                    self._lease.fence("no beat was confirmed before the deadline")
+                case Empty():
+                    self.empty = True
+                case Gone(status):
+                    self.gone = True
+                    self._lease.fence(f"its supervisor died (status {status})")
+                case _:
+                    pass
+
+    def stop_unwanted(self, view: View) -> None:
+        """Stop what is to be cancelled, and what runs under a claim that is not in force any more."""
+        for name, run in self._running.items():
+            if run.stopping:
+                continue
+            task = view.tasks.get(run.fence.task)
+            if task is None or not task.held_under(run.fence):
+                log.warning("the claim on %s is not in force any more; ending it", run.fence.task)
+                self._overseer.stop(name, "drained", self._options.stop_grace)
+                run.stopping = True
+            elif task.cancel_requested is not None:
+                self._overseer.stop(name, "cancelled", self._options.stop_grace)
+                run.stopping = True
+
+    def end(self) -> None:
+        """Kill everything that runs; `empty` (or `gone`) follows."""
+        self._overseer.end()
+
+    # -- recording ----------------------------------------------------------------------------------
+
+    def store_outputs(self) -> None:
+        """Store logs and large results of what is over. Raises store errors, and is then called again."""
+        while self._over:
+            run, end = self._over[0]
+            if end.cause == "exit" and end.ended_at >= self._lease.deadline:
+                # It outlived the right to its lease: somebody else may have begun it anew.
+                end = dataclasses.replace(end, cause="fenced", exit_code=None)
+            ending = ending_of(end, run.spec, self._transactor.store.keep)
+            self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
+            self._over.pop(0)
+
+    def finishes(self, view: View) -> Iterator[Planned]:
+        """Transactions that record endings; stale ones are dropped here, with both epochs in the log."""
+        for known in list(self._endings.values()):
+            change = self._transactor.change(view.snapshot)
+            transaction = tasks.end(change, view, known.fence, known.ending, wall=self._clock.wall())
+            if transaction is None:
+                newest = view.task(known.fence.task)
+                self._drop(known, f"the task is at epoch {'?' if newest is None else newest.epoch}")
+            else:
+                yield Planned(transaction, self._recorded(known))
+
+    def hand_back(self, view: View, incarnation: str) -> Iterator[Planned]:
+        """Give back tasks that name this incarnation and that it neither runs nor waits for."""
+        mine = self.running | self._endings.keys() | {run.fence.task for run, _ in self._over}
+        for task in _held(view, incarnation):
+            if task.id not in mine:
+                ending = Ending(cause="drained", message="it was claimed and never started")
+                change = self._transactor.change(view.snapshot)
+                transaction = tasks.end(change, view, task.fence(), ending, wall=self._clock.wall())
+                if transaction is not None:
+                    yield Planned(transaction, lambda _: None)
+
+    def leaving(self, view: View, incarnation: str, why: str) -> list[tuple[Fence, Ending]]:
+        """How each attempt that is still open ends with the incarnation: as known, or handed back."""
+        endings = [(known.fence, known.ending) for known in self._endings.values()]
+        for task in _held(view, incarnation):
+            if task.id not in self._endings:
+                endings.append((task.fence(), Ending(cause="drained", message=why)))
+        return endings
+
+    def recorded_all(self) -> None:
+        """The transaction that `leaving` went into has landed."""
+        for known in list(self._endings.values()):
+            self._recorded(known)(Committed(""))
+
+    def drop_all(self, why: str) -> None:
+        """Nothing more can be recorded in this incarnation's name."""
+        for known in list(self._endings.values()):
+            self._drop(known, why)
+
+    def _recorded(self, known: _Known) -> Callable[[Outcome], None]:
+        def settle(outcome: Outcome) -> None:
+            if isinstance(outcome, Committed):
+                self._counters.ended += 1
+                self._forget(known)
+            elif isinstance(outcome, RefusedByStore):
+                message = f"the store refused its result: {outcome.reason}"
+                ending = Ending(cause="error", message=message, retry=False)
+                self._endings[known.fence.task] = dataclasses.replace(known, ending=ending)
+
+        return settle
+
+    def _drop(self, known: _Known, why: str) -> None:
+        self._counters.stale_results += 1
+        log.warning(
+            "the result of %s at epoch %d is stale and dropped: %s", known.fence.task, known.fence.epoch, why
+        )
+        self._forget(known)
+
+    def _forget(self, known: _Known) -> None:
+        del self._endings[known.fence.task]
+        if known.spec is not None:
+            self._ended(known.spec)
+
+
+def _held(view: View, incarnation: str) -> Iterator[Task]:
+    return (
+        task for task in view.tasks.values() if task.incarnation == incarnation and task.state == "running"
+    )
