@@ -1,0 +1,198 @@
+"""Settings that are the same for every peer: they belong into `config/shared.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, SecretStr
+from typing_extensions import TypedDict
+
+from sentinel.settings.key import setting
+from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
+
+#: Keyword arguments of a setting that is in milliseconds in the files.
+_MS: Mapping[str, Any] = {"unit": "seconds", "json_unit": "milliseconds", "per_unit": 1000}
+_LATER = "Checked now, read by a later version."
+
+
+class Heartbeat(Section):
+    """How often a peer beats and when it counts as silent. What is not set depends on the kind of store."""
+
+    interval: Number | None = setting(
+        None,
+        "Pause between two heartbeats of a worker.",
+        json="distributed.heartbeat.intervalMs",
+        ge=0.1,
+        le=3600,
+        shown_default="2 on a local store, 30 on a remote one",
+        scope="fleet",
+        **_MS,
+    )
+    stale_threshold: Number | None = setting(
+        None,
+        "Silence after which a worker's work is taken over; also the session TTL that the worker announces. "
+        "At least three intervals.",
+        json="distributed.heartbeat.staleThresholdMs",
+        ge=0.5,
+        le=86_400,
+        shown_default="10 on a local store, 120 on a remote one",
+        scope="fleet",
+        **_MS,
+    )
+    recovery_enabled: Switch = setting(
+        True,
+        "Whether workers take over the work of silent ones.",
+        json="distributed.heartbeat.recoveryEnabled",
+        scope="fleet",
+    )
+
+
+class Locking(Section):
+    """Named locks."""
+
+    ttl: Number = setting(
+        300.0,
+        "Life of a named lock, unless the command gives one.",
+        json="distributed.locking.ttlSeconds",
+        flag="--ttl",
+        unit="seconds",
+        ge=5,
+        le=86_400,
+        scope="fleet",
+    )
+    retry_attempts: Whole = setting(
+        3,
+        "How many more times a lock that is held is tried for.",
+        json="distributed.locking.retryAttempts",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+    retry_delay: Number = setting(
+        1.0,
+        "Pause between two such tries.",
+        json="distributed.locking.retryDelayMs",
+        ge=0.01,
+        le=3600,
+        scope="fleet",
+        **_MS,
+    )
+
+
+class BalancerOptions(TypedDict, total=False):
+    """Options of the built-in balancers, named as in the files; other balancers may have others."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's documented way
+
+    startIndex: Annotated[Whole, Field(ge=0)]
+    considerCapacity: Switch
+    weightByCpu: Switch
+    weightByMemory: Switch
+    affinityKey: Text
+    fallbackStrategy: Id
+
+
+class LoadBalancer(Section):
+    """Who takes which task."""
+
+    strategy: Id = setting(
+        "least_loaded",
+        "Name of the balancer.",
+        json="distributed.loadBalancer.strategy",
+        values=ID_RULE,
+        scope="fleet",
+    )
+    options: BalancerOptions = setting(
+        {},
+        f"Options of the balancer: {', '.join(f'`{name}`' for name in BalancerOptions.__annotations__)}; a "
+        "balancer that is not built in may have others. Of these, `considerCapacity` is read now.",
+        json="distributed.loadBalancer.options",
+        env=(),
+        values="an object",
+        scope="fleet",
+    )
+    affinity_enabled: Switch = setting(
+        True,
+        f"Whether tasks prefer the worker that handled similar ones. {_LATER}",
+        json="distributed.loadBalancer.affinityEnabled",
+        scope="fleet",
+    )
+    rebalance_interval: Number = setting(
+        60.0,
+        f"Pause between two looks for a better distribution. {_LATER}",
+        json="distributed.loadBalancer.rebalanceIntervalMs",
+        ge=1,
+        le=86_400,
+        scope="fleet",
+        **_MS,
+    )
+
+
+class MemorySync(Section):
+    """Shared memory."""
+
+    interval: Number = setting(
+        5.0,
+        f"Pause between two reads of shared memory. {_LATER}",
+        json="distributed.memorySync.intervalMs",
+        ge=0.1,
+        le=3600,
+        scope="fleet",
+        **_MS,
+    )
+    conflict_resolution: Id = setting(
+        "last_write_wins",
+        f"Name of the rule for two writers of one key. {_LATER}",
+        json="distributed.memorySync.conflictResolution",
+        values=ID_RULE,
+        scope="fleet",
+    )
+    cache_size: Whole = setting(
+        1000,
+        f"How many values each worker keeps in its cache. {_LATER}",
+        json="distributed.memorySync.cacheSize",
+        unit="values",
+        ge=0,
+        le=1_000_000,
+        scope="fleet",
+    )
+
+
+class GitHub(Section):
+    """Access to GitHub."""
+
+    owner: Text | None = setting(
+        None,
+        f"Owner of the repository. {_LATER}",
+        json="github.owner",
+        env=("GITHUB_OWNER",),
+        scope="fleet",
+    )
+    repo: Text | None = setting(
+        None,
+        f"Name of the repository. {_LATER}",
+        json="github.repo",
+        env=("GITHUB_REPO",),
+        scope="fleet",
+    )
+    token: SecretStr | None = setting(
+        None,
+        f"Access token; never shown. {_LATER}",
+        json="github.token",
+        env=("GITHUB_TOKEN",),
+    )
+
+
+class Retention(Section):
+    """How long ended tasks are kept."""
+
+    days: Whole = setting(
+        7,
+        "Days after which an ended task is pruned; until then a repeated submit of its id is recognised.",
+        json="retention.days",
+        unit="days",
+        ge=1,
+        le=3650,
+        scope="fleet",
+    )
