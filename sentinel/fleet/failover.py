@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from sentinel.clock import rfc3339
 from sentinel.fleet.locks import free_left_behind
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
@@ -122,6 +123,31 @@ def bury(change: Change, found: Suspect, *, by: str) -> Transaction:
     """Step two: delete the incarnation's record, and say why."""
     change.delete(layout.incarnation_key(found.incarnation))
     return change.transaction(f"fail over {found.worker} ({found.incarnation}): {found.ground}, by {by}")
+
+
+def take_over(
+    transactor: Transactor,
+    view: View,
+    registers: Mapping[str, Register],
+    observer: Observer,
+    name: str,
+    *,
+    stale: float,
+    proof: DeathProof,
+    by: str,
+) -> Suspect | None:
+    """Both steps for the one incarnation ``name``, for callers that wait for just that.
+
+    The suspect that was failed over, or None while it must be taken for alive (or somebody else was
+    faster). Raises store errors.
+    """
+    found = suspect(view, registers, observer, name, stale=stale, proof=proof)
+    if found is None:
+        return None
+    if not seal(transactor.store, found, by=by, sent_at=rfc3339(transactor.clock.wall())):
+        return None
+    (outcome,) = transactor.store.commit([bury(transactor.change(view.snapshot), found, by=by)])
+    return found if isinstance(outcome, Committed) else None
 
 
 def orphans(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from sentinel.clock import rfc3339
 from sentinel.errors import StoreError, WorkerIdInUse
 from sentinel.fleet import failover, registry
 from sentinel.fleet.observer import Observer
@@ -56,9 +55,21 @@ class Admission:
             registers = self._store.published()
             self._observer.look(failover.watched(view, registers), sent=sent, reply=clock.now())
             before = registry.predecessor(view.snapshot, self._worker.id)
-            if before is not None and not self._fail_over(view, registers, before):
-                return False
             if before is not None:
+                found = failover.take_over(
+                    self._transactor,
+                    view,
+                    registers,
+                    self._observer,
+                    before,
+                    stale=self._incarnation.ttl,
+                    proof=self._proof,
+                    by=self._worker.id,
+                )
+                if found is None:
+                    self._refuse_the_living(view, before, registers.get(session_register(before)))
+                    return False
+                log.warning("failed over the predecessor %s of %s: %s", before, self._worker.id, found.ground)
                 view = self._reader.view(self._store.read())
                 if registry.predecessor(view.snapshot, self._worker.id) is not None:
                     return False
@@ -67,21 +78,6 @@ class Admission:
         # Sent again as it is after an unknown outcome: a join must not happen twice.
         (outcome,) = self._store.commit([self._pending])
         self._pending = None
-        return isinstance(outcome, Committed)
-
-    def _fail_over(self, view: View, registers: Mapping[str, Register], before: str) -> bool:
-        name = session_register(before)
-        stale = self._incarnation.ttl
-        found = failover.suspect(view, registers, self._observer, before, stale=stale, proof=self._proof)
-        if found is None:
-            self._refuse_the_living(view, before, registers.get(name))
-            return False
-        at = rfc3339(self._transactor.clock.wall())
-        if not failover.seal(self._store, found, by=self._worker.id, sent_at=at):
-            return False
-        log.info("failing over the predecessor %s: %s", before, found.ground)
-        burial = failover.bury(self._transactor.change(view.snapshot), found, by=self._worker.id)
-        (outcome,) = self._store.commit([burial])
         return isinstance(outcome, Committed)
 
     def _refuse_the_living(self, view: View, before: str, register: Register | None) -> None:

@@ -1,0 +1,90 @@
+"""Acquiring a named lock as one look after another, including over a holder that is dead or silent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sentinel.fleet import failover, locks
+from sentinel.fleet.observer import Observer
+from sentinel.fleet.proof import DeathProof
+from sentinel.fleet.view import Reader, load_lock
+from sentinel.model.layout import lock_key, session_register
+from sentinel.model.lock import Lock
+from sentinel.store.base import ABSENT, Snapshot, Transaction
+from sentinel.store.transact import Transactor
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Acquisition:
+    """Who wants which lock, and how this host judges the present holder."""
+
+    transactor: Transactor
+    observer: Observer
+    proof: DeathProof
+    name: str
+    holder: str
+    #: The incarnation to hold it, or None for a ticket.
+    incarnation: str | None
+    ttl: float
+    #: My own stale threshold in seconds: no holder is taken for dead before.
+    stale: float
+
+    def attempt(self, *, dry_run: bool = False) -> Lock:
+        """One look, and the lock if it can be had. Raises `LockHeld` while it cannot, and store errors."""
+        self._judge_the_holder(act=not dry_run)
+
+        def decide(snapshot: Snapshot) -> tuple[Transaction | None, Lock]:
+            transaction, lock = locks.acquire(
+                self.transactor.change(snapshot),
+                snapshot,
+                self.name,
+                holder=self.holder,
+                incarnation=self.incarnation,
+                ttl=self.ttl,
+                observer=self.observer,
+                wall=self.transactor.clock.wall(),
+            )
+            return (None if dry_run else transaction), lock
+
+        return self.transactor.transact(decide)
+
+    def watched(self) -> list[str]:
+        """Names of the sightings that this acquisition rests on, for whoever keeps them."""
+        lock = load_lock(self.transactor.store.read(), self.name)
+        names = [lock_key(self.name)]
+        if lock is not None and lock.incarnation is not None:
+            names.append(session_register(lock.incarnation))
+        return names
+
+    def _judge_the_holder(self, *, act: bool) -> None:
+        clock, store = self.transactor.clock, self.transactor.store
+        sent = clock.now()
+        snapshot = store.read()
+        lock = load_lock(snapshot, self.name)
+        if lock is None or not lock.held:
+            return
+        if lock.incarnation is None:
+            key = lock_key(self.name)
+            self.observer.note(key, snapshot.version(key), sent=sent, reply=clock.now())
+            return
+        registers = store.published()
+        name = session_register(lock.incarnation)
+        version = registers[name].version if name in registers else ABSENT
+        self.observer.note(name, version, sent=sent, reply=clock.now())
+        view = Reader().view(snapshot)
+        if act and view.live(lock.incarnation) and lock.incarnation != self.incarnation:
+            failover.take_over(
+                self.transactor,
+                view,
+                registers,
+                self.observer,
+                lock.incarnation,
+                stale=self.stale,
+                proof=self.proof,
+                by=self.holder,
+            )
+
+    def held(self) -> bool:
+        """Whether this acquisition's incarnation holds the lock now. Raises store errors."""
+        lock = load_lock(self.transactor.store.read(), self.name)
+        return lock is not None and lock.held and lock.incarnation == self.incarnation
