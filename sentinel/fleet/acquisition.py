@@ -10,7 +10,7 @@ from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, load_lock
 from sentinel.model.layout import lock_key, session_register
 from sentinel.model.lock import Lock
-from sentinel.store.base import ABSENT, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Expected, Snapshot, Transaction
 from sentinel.store.transact import Transactor
 
 
@@ -69,7 +69,7 @@ class Acquisition:
             return
         registers = store.published()
         name = session_register(lock.incarnation)
-        version = registers[name].version if name in registers else ABSENT
+        version: Expected = registers[name].version if name in registers else ABSENT
         self.observer.note(name, version, sent=sent, reply=clock.now())
         view = Reader().view(snapshot)
         if act and view.live(lock.incarnation) and lock.incarnation != self.incarnation:

@@ -158,9 +158,9 @@ def orphans(
     ``gone`` are incarnations whose burial stands earlier in the same batch.
     """
     for task in view.tasks.values():
-        if task.state == "running" and task.incarnation is not None:
-            if task.incarnation in gone or not view.live(task.incarnation):
-                yield free_orphan(change.change(view.snapshot), task, wall=wall, by=by)
+        held = task.state == "running" and task.incarnation is not None
+        if held and (task.incarnation in gone or not view.live(task.incarnation or "")):
+            yield free_orphan(change.change(view.snapshot), task, wall=wall, by=by)
     for lock in view.locks.values():
         key = layout.lock_key(lock.name)
         silence = observer.silence(key, view.snapshot.version(key))

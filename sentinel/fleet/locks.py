@@ -58,7 +58,7 @@ def acquire(
 def renew(
     change: Change, snapshot: Snapshot, name: str, *, epoch: int, ttl: float | None, wall: float
 ) -> tuple[Transaction, Lock]:
-    """Start a ticket's time anew. Raises `NotFound`, and `LockLost` when ``epoch`` does not hold it any more."""
+    """Start a ticket's time anew. Raises `NotFound`, and `LockLost` when ``epoch`` holds it no more."""
     lock = existing(snapshot, name)
     if not lock.ticket or lock.epoch != epoch:
         raise LockLost(_not_held(lock, epoch))

@@ -31,7 +31,7 @@ class DeathProof(Protocol):
 class NoProof:
     """For stores that several hosts reach, and where proof is switched off."""
 
-    def proven(self, incarnation: Incarnation) -> bool:
+    def proven(self, incarnation: Incarnation) -> bool:  # noqa: ARG002 - the port names it
         """Never."""
         return False
 
@@ -44,7 +44,7 @@ class ProofFolder:
         self._boot = boot
 
     def begin(self, incarnation: str) -> tuple[int, Proof]:
-        """Create and lock the file of a new incarnation: its descriptor, not inheritable, and what to announce.
+        """Create and lock a new incarnation's file: its descriptor, not inheritable, and what to announce.
 
         Raises `OSError`.
         """
@@ -82,12 +82,12 @@ class ProofFolder:
         """Remove the files of incarnations that are not in ``live`` and that nobody holds."""
         keep = {self._path(incarnation).name for incarnation in live}
         try:
-            names = os.listdir(self._folder)
+            paths = list(self._folder.iterdir())
         except OSError:
             return
-        for name in names:
-            if name not in keep and not name.startswith("."):
-                self._remove_unheld(self._folder / name)
+        for path in paths:
+            if path.name not in keep and not path.name.startswith("."):
+                self._remove_unheld(path)
 
     def _remove_unheld(self, path: Path) -> None:
         try:

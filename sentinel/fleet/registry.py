@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from sentinel.errors import BadRecord, Conflict, NotFound
@@ -40,6 +41,7 @@ def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarn
     incarnation gone, so of two daemons that join under one id at once one is refused.
     """
     before = load_worker(snapshot, worker.id)
+    worker = dataclasses.replace(worker, incarnation=incarnation.id, registered_at=incarnation.started_at)
     if before is not None:
         change.expect_absent(layout.incarnation_key(before.incarnation))
         worker = worker.stamped(before.rev, before.tx)
@@ -65,7 +67,7 @@ def leave(
     wall: float,
     forget: bool = False,
 ) -> Transaction:
-    """The last transaction of an incarnation: its attempts end, its locks are freed, it is gone; all or nothing.
+    """An incarnation's last transaction: its attempts end, its locks are freed, it is gone; all or nothing.
 
     Only after the supervisor reported that no task process is left. ``forget`` removes the worker's
     registration too. A claim that is not in force any more is left out: its result is stale.
@@ -94,8 +96,8 @@ def remove(change: Change, snapshot: Snapshot, worker_id: str) -> Transaction:
     if worker is not None:
         if predecessor(snapshot, worker_id) is not None:
             raise Conflict(
-                f"worker {worker_id} is live on {worker.hostname} (incarnation {worker.incarnation}); stop it "
-                "first, or wait until it was failed over"
+                f"worker {worker_id} is live on {worker.hostname} (incarnation {worker.incarnation}); "
+                "stop it first, or wait until it was failed over"
             )
         change.expect_absent(layout.incarnation_key(worker.incarnation))
     change.delete(key)

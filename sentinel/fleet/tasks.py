@@ -66,7 +66,7 @@ def claim(
 
 
 def end(change: Change, view: View, fence: Fence, ending: Ending, *, wall: float) -> Transaction | None:
-    """The owner ends its attempt, decided on the newest record; None when its claim is not in force any more."""
+    """The owner ends its attempt, decided on the newest record; None when its claim is not in force."""
     task = view.tasks.get(fence.task)
     if task is None or not task.held_under(fence):
         return None

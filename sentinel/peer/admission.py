@@ -97,7 +97,7 @@ class Admission:
 def wait_until_joined(
     admission: Admission, *, poll: float, wait: Callable[[float], bool], waiting: Callable[[], None]
 ) -> bool:
-    """Attempt until joined; False when ``wait(poll)`` says to give up. ``waiting`` is called once if it takes time.
+    """Attempt until joined; False when ``wait(poll)`` says to give up. ``waiting`` is called once, if at all.
 
     A store that is away is waited for, too. Raises `WorkerIdInUse`.
     """

@@ -46,7 +46,7 @@ class Beat:
         worker: str,
         lease: Lease,
         load: Callable[[], Load],
-        fenced: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -56,7 +56,8 @@ class Beat:
         self._register = session_register(incarnation)
         self._lease = lease
         self._load = load
-        self._on_fence = fenced
+        # Called when the control loop should look: at the first confirmed beat, and when fenced.
+        self._changed = changed
         self._seq = 0
         self._version: Expected = ABSENT
         self._unsure = False
@@ -104,6 +105,8 @@ class Beat:
         if isinstance(outcome, Committed):
             self._version = outcome.revision
             self._lease.confirm(self._seq)
+            if self._seq == 1:
+                self._changed()
             return True
         # Refused, so this one did not land; perhaps an earlier one did whose reply was lost.
         self._lease.not_sent(self._seq)
@@ -114,7 +117,7 @@ class Beat:
         register = self._store.published().get(self._register)
         session = load_session(self._register, register)
         if register is not None and register.version == self._version:
-            # The beat in doubt has not landed; it still may, and then the next one is refused and settled here.
+            # The beat in doubt has not landed. It still may; the next one is refused then, and settled here.
             self._unsure = False
             return
         if register is not None and session is not None:
@@ -133,7 +136,7 @@ class Beat:
         elif register is not None:
             ground = "its session was overwritten by another"
         self._lease.fence(ground)
-        self._on_fence()
+        self._changed()
 
     def run(self, stop: Event) -> None:
         """Beat every interval until fenced or ``stop`` is set; after a failure sooner."""
@@ -142,4 +145,4 @@ class Beat:
             confirmed = self.beat()
             pause = self._times.interval if confirmed else self._times.interval / 4
         if self._lease.fenced is not None:
-            self._on_fence()
+            self._changed()

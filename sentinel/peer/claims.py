@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sentinel.fleet.balancers import assign
 from sentinel.fleet.candidates import candidates, ready
+from sentinel.fleet.dependencies import waiting_for
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.view import View
 from sentinel.model.task import Task
@@ -23,6 +24,8 @@ class Chooser:
         self._since: dict[str, tuple[int, float]] = {}
         self._sent = 0.0
         self._due: list[float] = []
+        #: Whether the last look showed no task that this worker could take, now or after its backoff.
+        self.nothing_waits = False
 
     def look(self, view: View, *, sent: float, reply: float) -> None:
         """Take in one look at the state, sent and replied at these times on this machine's clock."""
@@ -38,6 +41,11 @@ class Chooser:
             for task in view.tasks.values()
             if task.state == "pending" and self.waited(task) < task.backoff
         ]
+
+        self.nothing_waits = not any(
+            task.state == "pending" and task.type in self._options.types and not waiting_for(task, view.task)
+            for task in view.tasks.values()
+        )
 
     def waited(self, task: Task) -> float:
         """Seconds for which the task's record was seen unchanged."""

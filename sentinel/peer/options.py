@@ -8,7 +8,6 @@ from typing import Any
 
 from sentinel.fleet.balancers import Balancer
 from sentinel.model.lease import LeaseTimes
-from sentinel.model.worker import Incarnation
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +15,6 @@ class PeerOptions:
     """Who this peer is, how it beats, and how it takes work."""
 
     worker: str
-    incarnation: Incarnation
     times: LeaseTimes
     max_tasks: int
     types: frozenset[str]

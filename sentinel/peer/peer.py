@@ -18,6 +18,7 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View
 from sentinel.model.task import Task
+from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.lease import Lease
@@ -47,6 +48,7 @@ class Peer:
         self,
         *,
         options: PeerOptions,
+        incarnation: Incarnation,
         transactor: Transactor,
         work: Work,
         lease: Lease,
@@ -67,11 +69,13 @@ class Peer:
         self._reader = Reader()
         self._chooser = Chooser(options)
         self._me = options.worker
-        self._incarnation = options.incarnation.id
+        self._incarnation = incarnation
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
         self._open: list[Planned] = []
         self._abandoned: dict[str, str] = {}
         self._hurry = False
+        #: Whether the last tick had its store calls answered.
+        self.reached = True
         self.counters = counters
         self.phase = Phase.WORKING
         #: Why this incarnation lost its right to work, or None when it did not.
@@ -95,20 +99,38 @@ class Peer:
         """Whether nothing runs and nothing waits to be recorded."""
         return self._work.idle and not self._open
 
+    @property
+    def begun(self) -> bool:
+        """Whether the first beat was confirmed: from then on it takes tasks."""
+        return self._lease.begun
+
+    @property
+    def processes_gone(self) -> bool:
+        """Whether no task process can be left."""
+        return self._work.empty or self._work.gone
+
+    @property
+    def out_of_work(self) -> bool:
+        """Whether nothing runs here and nothing waits that this worker could take."""
+        return self.idle and self._chooser.nothing_waits
+
     def tick(self) -> float:
         """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
         self._hurry = False
         self.load = self._load()
         self._work.take_events()
         self._heed_the_fence()
+        self.reached = True
         try:
             if self.phase is Phase.ENDING:
                 self._leave_when_empty()
             elif self.phase is not Phase.GONE:
                 self._round()
         except OutcomeUnknown as error:
+            self.reached = False
             log.warning("%s: %s; asking again", self._me, error)
         except StoreError as error:
+            self.reached = False
             log.warning("%s cannot reach the store: %s", self._me, error)
         self.load = self._load()
         return 0.0 if self._hurry else min(self._options.poll, self._chooser.next_due(self._clock.now()))
@@ -135,13 +157,13 @@ class Peer:
         self._resend()
         self._work.store_outputs()
         view, registers = self._look()
-        if not view.live(self._incarnation):
+        if not view.live(self._incarnation.id):
             self._lease.fence("its incarnation was failed over")
             self._hurry = True
             return
         self._work.stop_unwanted(view)
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
-        batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation)]
+        batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
         if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
             batch += self._claims(view, registers)
         self._commit(batch)
@@ -205,7 +227,7 @@ class Peer:
             return []
         stale = self._options.times.stale
         found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
-        return [suspect for suspect in found if suspect.incarnation != self._incarnation]
+        return [suspect for suspect in found if suspect.incarnation != self._incarnation.id]
 
     def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:
@@ -268,13 +290,13 @@ class Peer:
         self._resend()
         self._work.store_outputs()
         view, _ = self._look()
-        if not view.live(self._incarnation):
+        if not view.live(self._incarnation.id):
             self._abandon("it was failed over")
             return
-        endings = self._work.leaving(view, self._incarnation, self.fenced or "its worker is leaving")
+        endings = self._work.leaving(view, self._incarnation.id, self.fenced or "its worker is leaving")
         change = self._transactor.change(view.snapshot)
         wall, forget = self._clock.wall(), self._options.forget
-        leaving = registry.leave(change, view, self._options.incarnation, endings, wall=wall, forget=forget)
+        leaving = registry.leave(change, view, self._incarnation, endings, wall=wall, forget=forget)
         self._commit([Planned(leaving, self._left)])
 
     def _left(self, outcome: Outcome) -> None:

@@ -203,9 +203,11 @@ class Work:
     def leaving(self, view: View, incarnation: str, why: str) -> list[tuple[Fence, Ending]]:
         """How each attempt that is still open ends with the incarnation: as known, or handed back."""
         endings = [(known.fence, known.ending) for known in self._endings.values()]
-        for task in _held(view, incarnation):
-            if task.id not in self._endings:
-                endings.append((task.fence(), Ending(cause="drained", message=why)))
+        endings += [
+            (task.fence(), Ending(cause="drained", message=why))
+            for task in _held(view, incarnation)
+            if task.id not in self._endings
+        ]
         return endings
 
     def recorded_all(self) -> None:

@@ -9,8 +9,12 @@ from sentinel.fleet.balancers.port import Candidate
 from sentinel.model.task import Task
 
 
-def least_loaded(task: Task, workers: Sequence[Candidate], options: Mapping[str, Any]) -> Candidate:  # noqa: ARG001 - the task plays no part
-    """Fewest active tasks, counted against capacity unless ``considerCapacity`` is false; then the lowest id."""
+def least_loaded(
+    task: Task,  # noqa: ARG001 - every strategy is given the task; this one looks at loads alone
+    workers: Sequence[Candidate],
+    options: Mapping[str, Any],
+) -> Candidate:
+    """Fewest active tasks, against capacity unless ``considerCapacity`` is false; then the lowest id."""
     by_capacity = options.get("considerCapacity", True)
 
     def load(worker: Candidate) -> tuple[float, int, str]:

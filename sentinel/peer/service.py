@@ -1,0 +1,310 @@
+"""The daemon around the peer: signals, threads, and one incarnation after another.
+
+Three threads share frozen values: the control loop (the caller's thread), the beat, and a watcher that wakes
+the control loop when the store changes. The first SIGTERM or SIGINT drains, a second ends at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import random
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sentinel.clock import Clock, rfc3339
+from sentinel.errors import StoreError, Unavailable
+from sentinel.model.ids import IdSource
+from sentinel.model.worker import Incarnation, Worker
+from sentinel.peer.admission import Admission, wait_until_joined
+from sentinel.peer.beat import Beat
+from sentinel.peer.host import Host
+from sentinel.peer.lease import Lease
+from sentinel.peer.notify import Notifier
+from sentinel.peer.options import PeerOptions
+from sentinel.peer.overseer import SupervisorProcess
+from sentinel.peer.peer import Peer, Phase
+from sentinel.peer.work import Counters, Plan, Work
+from sentinel.store.base import Store
+from sentinel.store.transact import Transactor
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a stopping daemon tries to reach a store that is away, before it goes without leaving.
+_LEAVE_PATIENCE = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """What a daemon is started with."""
+
+    #: The registration; its incarnation is filled in at each start.
+    worker: Worker
+    #: Options of each incarnation; the incarnation is filled in likewise.
+    peer: PeerOptions
+    #: Stop when no task that this worker could take is left.
+    burst: bool = False
+    #: Drain after this many seconds.
+    duration: float | None = None
+
+
+class Service:
+    """Runs one worker until it is told to stop."""
+
+    def __init__(
+        self,
+        *,
+        options: ServiceOptions,
+        open_store: Callable[[], Store],
+        make_plan: Callable[[Path], Plan],
+        state_folder: Path,
+        boot: str,
+        local_proof: bool,
+        clock: Clock,
+        rng: random.Random,
+        notifier: Notifier,
+    ) -> None:
+        self._options = options
+        self._open_store = open_store
+        self._make_plan = make_plan
+        self._clock = clock
+        self._rng = rng
+        self._ids = IdSource(rng, clock.wall)
+        self._notifier = notifier
+        self._wakeup = clock.event()
+        self._signals = 0
+        self._started = clock.now()
+        self._store = open_store()
+        self._host = Host(
+            store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
+        )
+
+    def run(self) -> None:
+        """Work until drained. Raises `WorkerIdInUse` and other `SentinelError`s that stop it from starting."""
+        with self._signals_heeded(), self._watching():
+            try:
+                while self._live_once() and not self._stopping:
+                    log.info("%s goes on as a new incarnation", self._options.worker.id)
+            finally:
+                self._host.keep_sightings()
+                self._store.close()
+
+    @property
+    def _stopping(self) -> bool:
+        late = self._options.duration is not None and (
+            self._clock.now() - self._started >= self._options.duration
+        )
+        return self._signals > 0 or late
+
+    # -- one incarnation -----------------------------------------------------------------------------
+
+    def _live_once(self) -> bool:
+        """One incarnation from joining to its end; True when it was fenced and another should follow."""
+        name = self._ids.ulid()
+        descriptor, proof = self._host.begin(name)
+        times = self._options.peer.times
+        incarnation = Incarnation(
+            id=name,
+            worker=self._options.worker.id,
+            hostname=self._options.worker.hostname,
+            pid=os.getpid(),
+            ttl=times.stale,
+            interval=times.interval,
+            proof=proof,
+            started_at=rfc3339(self._clock.wall()),
+        )
+        overseer = SupervisorProcess(self._wakeup, descriptor)
+        try:
+            if not self._join(incarnation):
+                return False
+            with self._beating(incarnation, overseer) as peer:
+                return self._work(peer)
+        finally:
+            overseer.close()
+            if descriptor is not None:
+                os.close(descriptor)
+            self._host.left(name)
+
+    def _join(self, incarnation: Incarnation) -> bool:
+        worker = dataclasses.replace(
+            self._options.worker, incarnation=incarnation.id, registered_at=incarnation.started_at
+        )
+        admission = Admission(
+            transactor=self._transactor(),
+            worker=worker,
+            incarnation=incarnation,
+            observer=self._host.observer,
+            proof=self._host.proof,
+        )
+
+        def wait(seconds: float) -> bool:
+            self._wakeup.wait(seconds)
+            return self._signals > 0
+
+        def waiting() -> None:
+            log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
+            self._notifier.tell("READY=1", "STATUS=waiting for a predecessor of the same id")
+
+        joined = wait_until_joined(admission, poll=self._options.peer.poll / 4, wait=wait, waiting=waiting)
+        if joined:
+            log.info("joined as %s, incarnation %s", worker.id, incarnation.id)
+        return joined
+
+    @contextmanager
+    def _beating(self, incarnation: Incarnation, overseer: SupervisorProcess) -> Iterator[Peer]:
+        options = dataclasses.replace(self._options.peer, incarnation=incarnation)
+        lease = Lease(self._clock, overseer.extend)
+        counters = Counters()
+        transactor = self._transactor()
+        work = Work(
+            options=options,
+            transactor=transactor,
+            overseer=overseer,
+            lease=lease,
+            plan=self._make_plan(self._host.run_folder(incarnation.id)),
+            ended=self._host.ended,
+            counters=counters,
+        )
+        peer = Peer(
+            options=options,
+            transactor=transactor,
+            work=work,
+            lease=lease,
+            observer=self._host.observer,
+            proof=self._host.proof,
+            counters=counters,
+            housekeeping=self._host.housekeeping,
+        )
+        stop = self._clock.event()
+
+        def beating() -> None:
+            # A connection of its own: a commit that hangs must not keep the beat from being sent.
+            store = self._open_store()
+            try:
+                Beat(
+                    store=store,
+                    clock=self._clock,
+                    times=options.times,
+                    incarnation=incarnation.id,
+                    worker=options.worker,
+                    lease=lease,
+                    load=lambda: peer.load,
+                    changed=self._wakeup.set,
+                ).run(stop)
+            finally:
+                store.close()
+
+        thread = threading.Thread(target=beating, name="beat", daemon=True)
+        thread.start()
+        try:
+            yield peer
+        finally:
+            stop.set()
+            thread.join(options.times.write_timeout)
+
+    def _work(self, peer: Peer) -> bool:
+        ready = False
+        unreachable_since: float | None = None
+        while True:
+            if self._signals > 1:
+                peer.end()
+            elif self._stopping or (self._options.burst and ready and peer.out_of_work):
+                peer.drain()
+            pause = peer.tick()
+            self._notifier.tell("WATCHDOG=1")
+            if peer.begun and not ready:
+                ready = True
+                self._notifier.tell("READY=1", "STATUS=working")
+            if peer.phase is Phase.GONE:
+                break
+            if peer.phase is not Phase.WORKING:
+                self._notifier.tell("STOPPING=1")
+            unreachable_since = None if peer.reached else unreachable_since or self._clock.now()
+            away = 0.0 if unreachable_since is None else self._clock.now() - unreachable_since
+            if self._signals > 0 and peer.processes_gone and away > _LEAVE_PATIENCE:
+                raise Unavailable(
+                    f"{self._options.worker.id} stopped without leaving: the store was away for {away:.0f} s; "
+                    "its tasks are taken over by the others"
+                )
+            self._wakeup.wait(pause * self._rng.uniform(0.9, 1.1))
+        counters = peer.counters
+        log.info(
+            "%s left: %d claimed, %d ended, %d conflicts, %d failovers, %d stale results dropped",
+            self._options.worker.id,
+            counters.claimed,
+            counters.ended,
+            counters.conflicts,
+            counters.failovers,
+            counters.stale_results,
+        )
+        return peer.fenced is not None
+
+    def _transactor(self) -> Transactor:
+        return Transactor(self._store, self._clock, self._rng, self._ids)
+
+    # -- what wakes it -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _signals_heeded(self) -> Iterator[None]:
+        """Count SIGTERM and SIGINT, and wake the control loop from a thread of its own.
+
+        A Python signal handler runs in the main thread, possibly in the middle of the very event that it
+        would have to set; so the handler only counts, and the byte that the interpreter writes for each
+        signal wakes a thread that sets the event.
+        """
+        reading, writing = socket.socketpair()
+        writing.setblocking(False)
+
+        def count(number: int, _: object) -> None:
+            self._signals += 1
+            log.info(
+                "%s: %s", signal.Signals(number).name, "draining" if self._signals == 1 else "ending at once"
+            )
+
+        def relay() -> None:
+            with suppress(OSError):
+                while reading.recv(64):
+                    self._wakeup.set()
+
+        before = {number: signal.signal(number, count) for number in (signal.SIGTERM, signal.SIGINT)}
+        wakeup_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        thread = threading.Thread(target=relay, name="signals", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup_fd)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            writing.close()
+            thread.join(1.0)
+            reading.close()
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        stop = threading.Event()
+
+        def watch() -> None:
+            store = self._open_store()
+            try:
+                while not stop.is_set():
+                    try:
+                        store.read()
+                        if store.wait(5.0):
+                            self._wakeup.set()
+                    except StoreError:
+                        # The control loop meets the same trouble, and tells of it.
+                        self._clock.sleep(1.0)
+            finally:
+                store.close()
+
+        threading.Thread(target=watch, name="watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            stop.set()
