@@ -1,0 +1,94 @@
+"""What the supervisor is asked to run, and what it says came of it; both cross a pipe as JSON.
+
+The supervisor process imports this module, so it must stay small: the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+#: Why the processes of a run are gone.
+#:
+#: ``exit``, ``signal``: the main process ended by itself, or by a signal that we did not send.
+#: ``timeout``, ``memory``, ``cancelled``, ``drained``, ``fenced``: we ended it, for that reason.
+#: ``error``: it could not be started, or it killed what watched over it; ``message`` says which.
+RunCause = Literal["exit", "signal", "timeout", "memory", "cancelled", "drained", "fenced", "error"]
+
+#: Why a running task is asked to stop.
+StopReason = Literal["cancelled", "drained"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One execution of one task, complete: whoever holds this needs nothing else to run it."""
+
+    #: Unique among everything this supervisor ever starts.
+    run: str
+    #: The program and its arguments; never passed through a shell.
+    argv: tuple[str, ...]
+    #: The complete environment; nothing is inherited beside it.
+    env: Mapping[str, str]
+    #: The folder that the program starts in.
+    cwd: str
+    #: What the program reads from its standard input; None is ``/dev/null``.
+    stdin: str | None = None
+    #: Seconds of wall time; None is without limit.
+    timeout: float | None = None
+    #: Seconds between SIGTERM and SIGKILL when the time-out passes.
+    grace: float = 5.0
+    #: How many bytes of standard output and error together reach the log.
+    output_limit: int = 10 * 1024 * 1024
+    #: Bytes of resident memory of the whole process tree; None is without limit.
+    memory_limit: int | None = None
+    #: How many processes the tree may have at a time; None is without limit.
+    process_limit: int | None = None
+    #: The file that output is written to while the program runs. Its folder is made when it is missing.
+    log_path: str
+    #: Where a Python function leaves its result; None when the program leaves none.
+    result_path: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """This value as a JSON object."""
+        raw = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**raw, "argv": list(self.argv), "env": dict(self.env)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """The value that `to_json` made ``raw`` from. Raises `TypeError` for missing or unknown fields."""
+        spec = cls(**raw)
+        if not spec.argv:
+            raise TypeError("argv is empty")
+        return cls(**{**raw, "argv": tuple(spec.argv), "env": dict(spec.env)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How a run ended. When this exists, none of the run's processes does."""
+
+    run: str
+    cause: RunCause
+    #: Exit status of the main process, unless a signal ended it or it never ran.
+    exit_code: int | None = None
+    #: The signal that ended the main process, if one did.
+    signal: int | None = None
+    #: One sentence for people, where the cause alone does not tell.
+    message: str | None = None
+    #: Seconds on ``CLOCK_BOOTTIME``.
+    started_at: float
+    #: Seconds on ``CLOCK_BOOTTIME``, read after the last process was gone.
+    ended_at: float
+    #: Bytes in the log file.
+    log_bytes: int = 0
+    #: Whether output was dropped: over the limit, or the log could not be written.
+    truncated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """This value as a JSON object."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """The value that `to_json` made ``raw`` from. Raises `TypeError` for missing or unknown fields."""
+        return cls(**raw)
