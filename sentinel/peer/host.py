@@ -35,10 +35,9 @@ class Host:
     ) -> None:
         self._clock = clock
         self._runs = (store.host_folder or state_folder) / "logs"
-        proving = store.host_folder is not None and local_proof and bool(boot)
-        self._proofs = (
-            ProofFolder(store.host_folder / "alive", boot) if store.host_folder and proving else None
-        )
+        self._proofs: ProofFolder | None = None
+        if store.host_folder is not None and local_proof and boot:
+            self._proofs = ProofFolder(store.host_folder / "alive", boot)
         self._kept = KeptObserver(state_folder / "observations.json", boot, clock.now)
         self._swept = clock.now()
         try:
@@ -90,7 +89,7 @@ class Host:
         shutil.rmtree(self.run_folder(incarnation), ignore_errors=True)
 
     def housekeeping(self, view: View) -> None:
-        """Keep sightings of what has fallen silent, and sweep what dead incarnations left; cheap most times."""
+        """Keep sightings, and sweep what dead incarnations left; every half minute at most."""
         now = self._clock.now()
         if now - self._swept < _SWEEP_EVERY:
             return

@@ -253,7 +253,7 @@ class Peer:
                 self._transactor.change(view.snapshot),
                 task,
                 worker=self._me,
-                incarnation=self._incarnation,
+                incarnation=self._incarnation.id,
                 wall=self._clock.wall(),
             )
             yield Planned(transaction, self._claimed(claimed))

@@ -45,7 +45,7 @@ class ServiceOptions:
 
     #: The registration; its incarnation is filled in at each start.
     worker: Worker
-    #: Options of each incarnation; the incarnation is filled in likewise.
+    #: Options of each incarnation.
     peer: PeerOptions
     #: Stop when no task that this worker could take is left.
     burst: bool = False
@@ -85,7 +85,7 @@ class Service:
         )
 
     def run(self) -> None:
-        """Work until drained. Raises `WorkerIdInUse` and other `SentinelError`s that stop it from starting."""
+        """Work until drained. Raises `WorkerIdInUse`, and other `SentinelError`s that stop it."""
         with self._signals_heeded(), self._watching():
             try:
                 while self._live_once() and not self._stopping:
@@ -131,9 +131,7 @@ class Service:
             self._host.left(name)
 
     def _join(self, incarnation: Incarnation) -> bool:
-        worker = dataclasses.replace(
-            self._options.worker, incarnation=incarnation.id, registered_at=incarnation.started_at
-        )
+        worker = self._options.worker
         admission = Admission(
             transactor=self._transactor(),
             worker=worker,
@@ -157,7 +155,7 @@ class Service:
 
     @contextmanager
     def _beating(self, incarnation: Incarnation, overseer: SupervisorProcess) -> Iterator[Peer]:
-        options = dataclasses.replace(self._options.peer, incarnation=incarnation)
+        options = self._options.peer
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
@@ -172,6 +170,7 @@ class Service:
         )
         peer = Peer(
             options=options,
+            incarnation=incarnation,
             transactor=transactor,
             work=work,
             lease=lease,
@@ -180,32 +179,27 @@ class Service:
             counters=counters,
             housekeeping=self._host.housekeeping,
         )
+        # A connection of its own: a commit that hangs must not keep the beat from being sent.
+        store = self._open_store()
+        beat = Beat(
+            store=store,
+            clock=self._clock,
+            times=options.times,
+            incarnation=incarnation.id,
+            worker=options.worker,
+            lease=lease,
+            load=lambda: peer.load,
+            changed=self._wakeup.set,
+        )
         stop = self._clock.event()
-
-        def beating() -> None:
-            # A connection of its own: a commit that hangs must not keep the beat from being sent.
-            store = self._open_store()
-            try:
-                Beat(
-                    store=store,
-                    clock=self._clock,
-                    times=options.times,
-                    incarnation=incarnation.id,
-                    worker=options.worker,
-                    lease=lease,
-                    load=lambda: peer.load,
-                    changed=self._wakeup.set,
-                ).run(stop)
-            finally:
-                store.close()
-
-        thread = threading.Thread(target=beating, name="beat", daemon=True)
+        thread = threading.Thread(target=beat.run, args=(stop,), name="beat", daemon=True)
         thread.start()
         try:
             yield peer
         finally:
             stop.set()
             thread.join(options.times.write_timeout)
+            store.close()
 
     def _work(self, peer: Peer) -> bool:
         ready = False
@@ -228,8 +222,8 @@ class Service:
             away = 0.0 if unreachable_since is None else self._clock.now() - unreachable_since
             if self._signals > 0 and peer.processes_gone and away > _LEAVE_PATIENCE:
                 raise Unavailable(
-                    f"{self._options.worker.id} stopped without leaving: the store was away for {away:.0f} s; "
-                    "its tasks are taken over by the others"
+                    f"{self._options.worker.id} stopped without leaving: the store was away for "
+                    f"{away:.0f} s; its tasks are taken over by the others"
                 )
             self._wakeup.wait(pause * self._rng.uniform(0.9, 1.1))
         counters = peer.counters
@@ -262,9 +256,8 @@ class Service:
 
         def count(number: int, _: object) -> None:
             self._signals += 1
-            log.info(
-                "%s: %s", signal.Signals(number).name, "draining" if self._signals == 1 else "ending at once"
-            )
+            meaning = "draining" if self._signals == 1 else "ending at once"
+            log.info("%s: %s", signal.Signals(number).name, meaning)
 
         def relay() -> None:
             with suppress(OSError):
@@ -288,20 +281,18 @@ class Service:
     @contextmanager
     def _watching(self) -> Iterator[None]:
         stop = threading.Event()
+        store = self._open_store()
 
         def watch() -> None:
-            store = self._open_store()
-            try:
-                while not stop.is_set():
-                    try:
-                        store.read()
-                        if store.wait(5.0):
-                            self._wakeup.set()
-                    except StoreError:
-                        # The control loop meets the same trouble, and tells of it.
-                        self._clock.sleep(1.0)
-            finally:
-                store.close()
+            while not stop.is_set():
+                try:
+                    store.read()
+                    if store.wait(5.0):
+                        self._wakeup.set()
+                except StoreError:
+                    # The control loop meets the same trouble, and tells of it.
+                    self._clock.sleep(1.0)
+            store.close()
 
         threading.Thread(target=watch, name="watch", daemon=True).start()
         try:
