@@ -142,6 +142,11 @@ def bad_sessions(view: View, registers: Mapping[str, Register]) -> list[BadRecor
     return problems
 
 
+def state_of(task: Task, view: View) -> str:
+    """The state that people see."""
+    return public_state(task, view.task)
+
+
 def task_row(task: Task, view: View, *, result: Any = ...) -> Document:
     """The fields of ``tasks list -o json``. ``result`` stands in for one that is kept as a blob."""
     return {
@@ -149,7 +154,7 @@ def task_row(task: Task, view: View, *, result: Any = ...) -> Document:
         "type": task.type,
         "args": dict(task.args),
         "positional": list(task.positional),
-        "state": public_state(task, view.task),
+        "state": state_of(task, view),
         "run": task.run,
         "reason": task.reason,
         "priority": task.priority,
