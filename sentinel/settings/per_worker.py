@@ -200,7 +200,7 @@ class State(Section):
         "Folder for observations and other private files of this machine; relative to the current folder.",
         json="state.folder",
         values="a path",
-        shown_default="chosen by the program",
+        shown_default="`$XDG_STATE_HOME/sentinel`, or else `~/.local/state/sentinel`",
     )
 
 

@@ -40,12 +40,6 @@ def _id(text: str) -> str:
     return text
 
 
-def _written_out(text: str) -> str:
-    if _plain_text(text).startswith("~"):
-        raise ValueError("begins with ~, which only shells expand; write the whole path")
-    return text
-
-
 def _without_password(text: str) -> str:
     if "://" not in text:
         return text
@@ -62,7 +56,8 @@ def _without_password(text: str) -> str:
 
 
 def _folder(path: Path) -> Path:
-    _written_out(str(path))
+    if _plain_text(str(path)).startswith("~"):
+        raise ValueError("begins with ~, which only shells expand; write the whole path")
     return path
 
 
@@ -93,7 +88,7 @@ Switch = Annotated[bool, Strict()]
 Text = Annotated[str, AfterValidator(_plain_text)]
 Id = Annotated[str, AfterValidator(_id)]
 #: A store: path or URL, without a password in it.
-StorePlace = Annotated[str, AfterValidator(_written_out), AfterValidator(_without_password)]
+StorePlace = Annotated[str, AfterValidator(_plain_text), AfterValidator(_without_password)]
 Folder = Annotated[Path, AfterValidator(_folder)]
 Variable = Annotated[str, AfterValidator(_variable)]
 #: Also accepts what other programs call these: ``WARN``, ``CRITICAL``.

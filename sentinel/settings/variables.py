@@ -19,6 +19,7 @@ OTHER_NAMES = frozenset(
         "SENTINEL_FENCING_TOKEN",
         "SENTINEL_IDEMPOTENCY_KEY",
         "SENTINEL_REQUIRE",
+        "SENTINEL_TEST_LINT",
     }
 )
 
