@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from sentinel.fleet.submission import DEFAULT_TIMEOUT, SHELL, Declared
 
@@ -17,7 +16,7 @@ class ClientOptions:
     """Settings of a client; all have defaults."""
 
     #: Task types that this side knows; those of registered workers are found in the store.
-    types: Mapping[str, Declared] = MappingProxyType({"shell": SHELL})
+    types: Mapping[str, Declared] = dataclasses.field(default_factory=lambda: {"shell": SHELL})
     #: Seconds one attempt may take, where neither the submission nor its type says.
     timeout: float = DEFAULT_TIMEOUT
     #: Automatic retries, where neither the submission nor its type says.
