@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from sentinel.errors import ConfigurationError
+from sentinel.errors import BadInput, ConfigurationError
 from sentinel.model.ids import is_id
 from sentinel.settings.agreement import (
     contradictions,
@@ -34,8 +35,12 @@ from sentinel.settings.variables import from_dotenv, from_environment
 SHARED_FILE = Path("config", "shared.json")
 
 _WORKER_ID: KeyPath = ("worker", "id")
+_COMMANDS: KeyPath = ("tasks", "commands")
 _HEARTBEAT = {("heartbeat", "interval"), ("heartbeat", "stale_threshold")}
 _OURS = frozenset(name for key in KEYS for name in key.env)
+
+#: Raises `BadInput` for a command template of this type that cannot be run.
+CommandCheck = Callable[[str, Mapping[str, Any]], object]
 
 
 def load(
@@ -44,23 +49,27 @@ def load(
     environ: Mapping[str, str],
     folder: Path,
     config: Path | None = None,
+    check_command: CommandCheck | None = None,
 ) -> Settings:
     """The settings in force: flag > environment > `.env` > worker file > shared file > default.
 
     ``flags`` maps names of the settings tree (``worker.id``) to values, None for a flag that was not given;
     ``environ`` is the whole environment; ``folder`` the current folder, which `.env` and relative paths are
     taken from; ``config`` the value of ``--config``: the shared file, or the folder that `shared.json` is
-    in. Nothing else is looked at.
+    in. ``check_command`` is called with the type and the template of each command task, and raises
+    `BadInput` for a template that cannot be run: whoever runs commands knows more of them than is known
+    here. Nothing else is looked at.
 
     Raises `ConfigurationError` with a sentence for every problem, each naming its file, variable or flag and
     the key. Raises `KeyError` when ``flags`` has a name that the tree does not have.
     """
-    return _Loading(environ, folder).run(flags or {}, config)
+    return _Loading(environ, folder, check_command).run(flags or {}, config)
 
 
 class _Loading:
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], folder: Path, check_command: CommandCheck | None) -> None:
         self._folder = folder
+        self._check_command = check_command
         self._problems: list[str] = []
         self._warnings: list[str] = []
         self._files: list[str] = []
@@ -105,6 +114,13 @@ class _Loading:
 
     def _valid(self, layer: Layer) -> Layer:
         good = checked(layer, self._problems.append)
+        for path, entry in list(good.items()):
+            if self._check_command is not None and path[:-1] == _COMMANDS:
+                try:
+                    self._check_command(path[-1], entry.value)
+                except BadInput as error:
+                    self._problems.append(f"{entry.label}: {error}")
+                    del good[path]
         self._refused |= set(layer) - set(good)
         return good
 

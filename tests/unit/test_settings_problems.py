@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.errors import ConfigurationError
+from sentinel.errors import BadInput, ConfigurationError
 from sentinel.settings import load
 
 SHARED = "config/shared.json"
@@ -219,6 +220,19 @@ def test_a_store_on_github_and_the_repository_that_is_set_must_agree(tmp_path: P
     assert problems(tmp_path) == [
         f"{SHARED}: github.repo and {SHARED}: store name different repositories; make the two agree"
     ]
+
+
+def test_a_command_that_cannot_be_run_is_a_problem_beside_the_others(tmp_path: Path) -> None:
+    def check(name: str, template: Mapping[str, Any]) -> None:
+        if "{" in template["argv"][0]:
+            raise BadInput(f"the command {name!r} has no program")
+
+    commands = {"good": {"argv": ["ls"]}, "bad": {"argv": ["{what}"]}}
+    write(tmp_path, SHARED, {"tasks": {"commands": commands}, "log": {"level": "loud"}})
+    with pytest.raises(ConfigurationError) as caught:
+        load(environ={}, folder=tmp_path, check_command=check)
+    assert len(caught.value.problems) == 2
+    assert f"{SHARED}: tasks.commands.bad: the command 'bad' has no program" in caught.value.problems
 
 
 def test_an_option_that_no_built_in_balancer_has_names_the_nearest(tmp_path: Path) -> None:
