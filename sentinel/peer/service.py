@@ -10,11 +10,9 @@ import dataclasses
 import logging
 import os
 import random
-import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
@@ -23,12 +21,14 @@ from sentinel.model.ids import IdSource
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
+from sentinel.peer.beating import beating
 from sentinel.peer.host import Host
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import SupervisorProcess
 from sentinel.peer.peer import Peer, Phase
+from sentinel.peer.signals import Signals
 from sentinel.peer.work import Counters, Plan, Work
 from sentinel.store.base import Store
 from sentinel.store.transact import Transactor
@@ -77,7 +77,7 @@ class Service:
         self._ids = IdSource(rng, clock.wall)
         self._notifier = notifier
         self._wakeup = clock.event()
-        self._signals = 0
+        self._signals = Signals()
         self._started = clock.now()
         self._store = open_store()
         self._host = Host(
@@ -86,7 +86,7 @@ class Service:
 
     def run(self) -> None:
         """Work until drained. Raises `WorkerIdInUse`, and other `SentinelError`s that stop it."""
-        with self._signals_heeded(), self._watching():
+        with self._signals.heeded(self._wakeup.set), self._watching():
             try:
                 while self._live_once() and not self._stopping:
                     log.info("%s goes on as a new incarnation", self._options.worker.id)
@@ -99,7 +99,7 @@ class Service:
         late = self._options.duration is not None and (
             self._clock.now() - self._started >= self._options.duration
         )
-        return self._signals > 0 or late
+        return self._signals.count > 0 or late
 
     # -- one incarnation -----------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class Service:
 
         def wait(seconds: float) -> bool:
             self._wakeup.wait(seconds)
-            return self._signals > 0
+            return self._signals.count > 0
 
         def waiting() -> None:
             log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
@@ -191,21 +191,14 @@ class Service:
             load=lambda: peer.load,
             changed=self._wakeup.set,
         )
-        stop = self._clock.event()
-        thread = threading.Thread(target=beat.run, args=(stop,), name="beat", daemon=True)
-        thread.start()
-        try:
+        with beating(beat, store, self._clock, options.times.write_timeout):
             yield peer
-        finally:
-            stop.set()
-            thread.join(options.times.write_timeout)
-            store.close()
 
     def _work(self, peer: Peer) -> bool:
         ready = False
         unreachable_since: float | None = None
         while True:
-            if self._signals > 1:
+            if self._signals.count > 1:
                 peer.end()
             elif self._stopping or (self._options.burst and ready and peer.out_of_work):
                 peer.drain()
@@ -220,7 +213,7 @@ class Service:
                 self._notifier.tell("STOPPING=1")
             unreachable_since = None if peer.reached else unreachable_since or self._clock.now()
             away = 0.0 if unreachable_since is None else self._clock.now() - unreachable_since
-            if self._signals > 0 and peer.processes_gone and away > _LEAVE_PATIENCE:
+            if self._signals.count > 0 and peer.processes_gone and away > _LEAVE_PATIENCE:
                 raise Unavailable(
                     f"{self._options.worker.id} stopped without leaving: the store was away for "
                     f"{away:.0f} s; its tasks are taken over by the others"
@@ -242,41 +235,6 @@ class Service:
         return Transactor(self._store, self._clock, self._rng, self._ids)
 
     # -- what wakes it -------------------------------------------------------------------------------
-
-    @contextmanager
-    def _signals_heeded(self) -> Iterator[None]:
-        """Count SIGTERM and SIGINT, and wake the control loop from a thread of its own.
-
-        A Python signal handler runs in the main thread, possibly in the middle of the very event that it
-        would have to set; so the handler only counts, and the byte that the interpreter writes for each
-        signal wakes a thread that sets the event.
-        """
-        reading, writing = socket.socketpair()
-        writing.setblocking(False)
-
-        def count(number: int, _: object) -> None:
-            self._signals += 1
-            meaning = "draining" if self._signals == 1 else "ending at once"
-            log.info("%s: %s", signal.Signals(number).name, meaning)
-
-        def relay() -> None:
-            with suppress(OSError):
-                while reading.recv(64):
-                    self._wakeup.set()
-
-        before = {number: signal.signal(number, count) for number in (signal.SIGTERM, signal.SIGINT)}
-        wakeup_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-        thread = threading.Thread(target=relay, name="signals", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup_fd)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            writing.close()
-            thread.join(1.0)
-            reading.close()
 
     @contextmanager
     def _watching(self) -> Iterator[None]:

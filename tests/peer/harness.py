@@ -144,11 +144,14 @@ class World:
         """Submit tasks of type ``work``."""
         for task_id in ids:
             task = Task(id=task_id, type="work", created_at=f"2026-11-22T00:00:0{len(task_id)}Z", **fields)  # type: ignore[arg-type]  # forwarded
-            self.client.transact(
-                lambda snapshot, task=task: tasks.submit(
-                    self.client.change(snapshot), snapshot, task, wall=self.clock.wall()
-                )
+            self._submit(task)
+
+    def _submit(self, task: Task) -> None:
+        self.client.transact(
+            lambda snapshot: tasks.submit(
+                self.client.change(snapshot), snapshot, task, wall=self.clock.wall()
             )
+        )
 
     def change(self, decide: Callable[..., object], task_id: str, **more: object) -> None:
         """Let a person cancel or retry a task."""

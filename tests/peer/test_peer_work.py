@@ -113,7 +113,7 @@ def test_draining_takes_nothing_new_and_leaves_when_the_last_task_ended(world: W
     (run,) = member.runs
     member.peer.drain()
     world.pass_time(20.0, member)
-    assert member.peer.phase is Phase.DRAINING
+    assert member.peer.phase.value == "draining"
     member.overseer.finish(run)
     world.settle(member, rounds=5)
     assert member.peer.phase is Phase.GONE

@@ -1,0 +1,30 @@
+"""A beat thread around a block of work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sentinel.clock import Clock
+from sentinel.peer.beat import Beat
+from sentinel.store.base import Store
+
+
+@contextmanager
+def beating(beat: Beat, store: Store, clock: Clock, patience: float) -> Iterator[None]:
+    """Run ``beat`` in a thread until the block ends, then close its ``store``.
+
+    The store is the beat's own: a commit that hangs must not keep a beat from being sent. A beat that hangs
+    itself is waited for ``patience`` seconds and left to end alone.
+    """
+    stop = clock.event()
+    thread = threading.Thread(target=beat.run, args=(stop,), name="beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(patience)
+        if not thread.is_alive():
+            store.close()

@@ -1,0 +1,252 @@
+"""``locks run``: a command that runs exactly as long as a named lock is held.
+
+The guard is an incarnation of its own, with a session whose TTL is the lock's, so the lock has no expiry beside
+it: it is freed by a clean leave, by proof of death, or after the session was silent. When the lock or the
+session is lost, the supervisor ends the command, also if this process cannot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from sentinel.clock import Clock, rfc3339
+from sentinel.errors import Conflict, LockHeld, LockLost, StoreError
+from sentinel.fleet import registry
+from sentinel.fleet.acquisition import Acquisition
+from sentinel.fleet.view import Reader
+from sentinel.model.ids import IdSource
+from sentinel.model.layout import run_name
+from sentinel.model.lease import LeaseTimes
+from sentinel.model.lock import Lock
+from sentinel.model.worker import Incarnation
+from sentinel.peer.beat import Beat, Load
+from sentinel.peer.beating import beating
+from sentinel.peer.host import Host
+from sentinel.peer.lease import Lease
+from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, SupervisorProcess
+from sentinel.peer.run.spec import RunEnd, RunSpec
+from sentinel.peer.signals import Signals
+from sentinel.store.base import Store
+from sentinel.store.transact import Transactor
+
+log = logging.getLogger(__name__)
+
+#: Longest pause between two looks at the lock, in seconds.
+_POLL = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GuardOptions:
+    """What is to run under which lock."""
+
+    lock: str
+    holder: str
+    hostname: str
+    times: LeaseTimes
+    #: This host's own stale threshold in seconds, by which it judges the present holder.
+    stale: float
+    #: Seconds to wait for the lock.
+    wait: float
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    #: Seconds between SIGTERM and SIGKILL when the command is to stop.
+    grace: float = 5.0
+
+
+class Guard:
+    """Holds one lock and runs one command."""
+
+    def __init__(
+        self,
+        *,
+        options: GuardOptions,
+        open_store: Callable[[], Store],
+        state_folder: Path,
+        boot: str,
+        local_proof: bool,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._options = options
+        self._open_store = open_store
+        self._clock = clock
+        self._rng = rng
+        self._wakeup = clock.event()
+        self._signals = Signals()
+        self._store = open_store()
+        self._ids = IdSource(rng, clock.wall)
+        self._transactor = Transactor(self._store, clock, rng, self._ids)
+        self._host = Host(
+            store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
+        )
+        self._lease: Lease | None = None
+        self._progress = clock.now()
+
+    def run(self, told: Callable[[Lock], None]) -> RunEnd:
+        """Acquire, run, release; ``told`` is called with the lock before the command starts.
+
+        Raises `LockHeld` when it cannot be had in time, `LockLost` when it was lost while the command ran,
+        and store errors.
+        """
+        name = self._ids.ulid()
+        descriptor, proof = self._host.begin(name)
+        times = self._options.times
+        incarnation = Incarnation(
+            id=name,
+            worker=self._options.holder,
+            kind="lock",
+            hostname=self._options.hostname,
+            pid=os.getpid(),
+            ttl=times.stale,
+            interval=times.interval,
+            proof=proof,
+            started_at=rfc3339(self._clock.wall()),
+        )
+        overseer = SupervisorProcess(self._wakeup, descriptor, inherit_stdio=True)
+        try:
+            with self._signals.heeded(self._wakeup.set):
+                return self._enter_and_run(incarnation, overseer, told)
+        finally:
+            overseer.close()
+            if descriptor is not None:
+                os.close(descriptor)
+            self._host.keep_sightings()
+            self._host.left(name)
+            self._store.close()
+
+    def _enter_and_run(
+        self, incarnation: Incarnation, overseer: Overseer, told: Callable[[Lock], None]
+    ) -> RunEnd:
+        self._transactor.transact(
+            lambda snapshot: (registry.enter(self._transactor.change(snapshot), incarnation), None)
+        )
+        lease = Lease(self._clock, overseer.extend)
+        store = self._open_store()
+        beat = Beat(
+            store=store,
+            clock=self._clock,
+            times=self._options.times,
+            incarnation=incarnation.id,
+            worker=self._options.holder,
+            lease=lease,
+            load=lambda: Load(active_tasks=1, max_tasks=1, progress=self._progress),
+            changed=self._wakeup.set,
+        )
+        acquisition = Acquisition(
+            transactor=self._transactor,
+            observer=self._host.observer,
+            proof=self._host.proof,
+            name=self._options.lock,
+            holder=self._options.holder,
+            incarnation=incarnation.id,
+            ttl=self._options.times.stale,
+            stale=self._options.stale,
+        )
+        with beating(beat, store, self._clock, self._options.times.write_timeout):
+            try:
+                lock = self._acquire(acquisition, lease)
+                told(lock)
+                return self._command(acquisition, lock, lease, overseer)
+            finally:
+                self._leave(incarnation, overseer, lease)
+
+    def _acquire(self, acquisition: Acquisition, lease: Lease) -> Lock:
+        until = self._clock.now() + self._options.wait
+        while True:
+            self._progress = self._clock.now()
+            if lease.fenced is not None:
+                raise LockLost(f"the session for lock {self._options.lock} was lost: {lease.fenced}")
+            held: LockHeld | None = None
+            if lease.begun:
+                try:
+                    return acquisition.attempt()
+                except LockHeld as error:
+                    held = error
+            if self._signals.count or (held is not None and self._clock.now() >= until):
+                raise held or LockHeld(f"interrupted before lock {self._options.lock} was acquired")
+            self._wakeup.wait(0.05 if held is None else min(0.5, max(0.01, until - self._clock.now())))
+
+    def _command(self, acquisition: Acquisition, lock: Lock, lease: Lease, overseer: Overseer) -> RunEnd:
+        name = run_name(lock.name, lock.epoch)
+        overseer.start(
+            RunSpec(
+                run=name,
+                argv=self._options.argv,
+                env={**self._options.env, "SENTINEL_FENCING_TOKEN": str(lock.epoch)},
+                cwd=str(Path.cwd()),
+                log_path=os.devnull,
+                inherit_stdio=True,
+            )
+        )
+        asked = 0
+        lost: str | None = None
+        while True:
+            self._progress = self._clock.now()
+            for event in overseer.events():
+                match event:
+                    case Ended(end):
+                        if lost is None and lease.fenced is None:
+                            return end
+                        raise LockLost(
+                            f"lock {lock.name} was lost ({lost or lease.fenced}); the command was ended"
+                        )
+                    case Refused(_, why):
+                        raise Conflict(f"the command was not started: {why}")
+                    case Fenced() | Gone():
+                        lease.fence("its session could not be renewed in time")
+                    case _:
+                        pass
+            if lost is None:
+                lost = lease.fenced or self._lost(acquisition)
+                if lost is not None:
+                    log.error("lock %s is lost: %s; ending the command", lock.name, lost)
+                    overseer.end()
+            if self._signals.count > asked:
+                asked = self._signals.count
+                overseer.stop(name, "cancelled", self._options.grace if asked == 1 else 0.0)
+            self._wakeup.wait(_POLL)
+
+    def _lost(self, acquisition: Acquisition) -> str | None:
+        try:
+            return None if acquisition.held() else "somebody else released or took it"
+        except StoreError as error:
+            # The session's deadline is what counts while the store is away.
+            log.warning("cannot look at lock %s: %s", self._options.lock, error)
+            return None
+
+    def _leave(self, incarnation: Incarnation, overseer: Overseer, lease: Lease) -> None:
+        overseer.end()
+        if lease.fenced is None and not self._emptied(overseer):
+            lease.fence("its supervisor did not report that everything has ended")
+        if lease.fenced is not None:
+            return
+        with suppress(StoreError, Conflict):
+            self._transactor.transact(
+                lambda snapshot: (
+                    registry.leave(
+                        self._transactor.change(snapshot),
+                        Reader().view(snapshot),
+                        incarnation,
+                        (),
+                        wall=self._clock.wall(),
+                    ),
+                    None,
+                )
+            )
+
+    def _emptied(self, overseer: Overseer) -> bool:
+        until = self._clock.now() + self._options.times.stale
+        while self._clock.now() < until:
+            for event in overseer.events():
+                if isinstance(event, Empty):
+                    return True
+                if isinstance(event, Gone):
+                    return False
+            self._wakeup.wait(0.2)
+        return False
