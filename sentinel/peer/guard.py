@@ -1,8 +1,8 @@
 """``locks run``: a command that runs exactly as long as a named lock is held.
 
-The guard is an incarnation of its own, with a session whose TTL is the lock's, so the lock has no expiry beside
-it: it is freed by a clean leave, by proof of death, or after the session was silent. When the lock or the
-session is lost, the supervisor ends the command, also if this process cannot.
+The guard is an incarnation of its own, with a session whose TTL is the lock's, so the lock has no expiry
+beside it: it is freed by a clean leave, by proof of death, or after the session was silent. When the lock
+or the session is lost, the supervisor ends the command, also if this process cannot.
 """
 
 from __future__ import annotations
@@ -32,13 +32,18 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, SupervisorProcess
 from sentinel.peer.run.spec import RunEnd, RunSpec
 from sentinel.peer.signals import Signals
-from sentinel.store.base import Store
+from sentinel.store.base import Snapshot, Store, Transaction
 from sentinel.store.transact import Transactor
 
 log = logging.getLogger(__name__)
 
 #: Longest pause between two looks at the lock, in seconds.
 _POLL = 1.0
+
+
+def lock_times(ttl: float) -> LeaseTimes:
+    """How a lock's session beats: its TTL is the stale threshold, and it beats at least five times in it."""
+    return LeaseTimes(interval=min(ttl / 5, 30.0), stale=ttl)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,18 +232,14 @@ class Guard:
         if lease.fenced is not None:
             return
         with suppress(StoreError, Conflict):
-            self._transactor.transact(
-                lambda snapshot: (
-                    registry.leave(
-                        self._transactor.change(snapshot),
-                        Reader().view(snapshot),
-                        incarnation,
-                        (),
-                        wall=self._clock.wall(),
-                    ),
-                    None,
-                )
-            )
+            self._transactor.transact(lambda snapshot: (self._leaving(snapshot, incarnation), None))
+
+    def _leaving(self, snapshot: Snapshot, incarnation: Incarnation) -> Transaction | None:
+        view = Reader().view(snapshot)
+        if not view.live(incarnation.id):
+            return None
+        change = self._transactor.change(snapshot)
+        return registry.leave(change, view, incarnation, (), wall=self._clock.wall())
 
     def _emptied(self, overseer: Overseer) -> bool:
         until = self._clock.now() + self._options.times.stale

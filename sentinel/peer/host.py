@@ -80,7 +80,7 @@ class Host:
 
     def ended(self, spec: RunSpec) -> None:
         """Remove what a run left, now that its outputs are stored."""
-        for name in (spec.log_path, spec.result_path):
+        for name in (spec.log_path, spec.result_path, spec.progress_path):
             if name is not None:
                 Path(name).unlink(missing_ok=True)
 

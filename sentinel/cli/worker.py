@@ -1,0 +1,230 @@
+"""``sentinel worker start``: the daemon on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from sentinel.cli.context import Invocation, pass_invocation
+from sentinel.cli.values import DURATION, an_id
+
+if TYPE_CHECKING:
+    from sentinel.peer.run.plan import Workshop
+    from sentinel.peer.service import ServiceOptions
+    from sentinel.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--id",
+    "worker_id",
+    type=an_id("worker id"),
+    metavar="ID",
+    help="Name of the worker, unique in the fleet; default: the host's.",
+)
+@click.option(
+    "--max-tasks",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Tasks at a time; default: one per processor.",
+)
+@click.option("--types", metavar="A,B", help="Take tasks of these types only; default: all that it knows.")
+@click.option("--region", metavar="R", help="Where the worker stands, such as eu-west-1.")
+@click.option(
+    "--tasks", "modules", multiple=True, metavar="MODULE", help="Python module that registers tasks."
+)
+@click.option("--burst", is_flag=True, help="Leave when no task that it could take is waiting.")
+@click.option("--ephemeral", is_flag=True, help="Take a fresh id, and forget the worker when it leaves.")
+@click.option(
+    "--duration", type=DURATION, metavar="TIME", help="Drain after this time, such as 90s, 55m or 2h."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be started, and stop.")
+@pass_invocation
+def start(
+    invocation: Invocation,
+    *,
+    worker_id: str | None,
+    max_tasks: int | None,
+    types: str | None,
+    region: str | None,
+    modules: tuple[str, ...],
+    burst: bool,
+    ephemeral: bool,
+    duration: float | None,
+    dry_run: bool,
+) -> None:
+    """Run a worker until it is told to stop.
+
+    The first SIGTERM or SIGINT drains: nothing new is taken, and it leaves when its tasks have ended. A
+    second one ends the tasks and hands them back to the fleet.
+
+    \b
+    Examples:
+      sentinel worker start --store ./fleet.git --id worker-001
+      sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
+      sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
+    """
+    flags: dict[str, object] = {
+        "worker.id": worker_id,
+        "worker.max_tasks": max_tasks,
+        "worker.types": None
+        if types is None
+        else [name.strip() for name in types.split(",") if name.strip()],
+        "worker.region": region,
+        "tasks.modules": list(modules) or None,
+    }
+    settings = invocation.settings({name: value for name, value in flags.items() if value is not None})
+    workshop = _workshop(settings)
+    options = _options(
+        invocation,
+        settings,
+        workshop,
+        burst=burst,
+        ephemeral=ephemeral,
+        duration=duration,
+    )
+    if dry_run:
+        worker = options.worker
+        click.echo(
+            f"would start {worker.id} on {invocation.store_url()} with {worker.max_tasks} slots "
+            f"for {', '.join(worker.types) or 'no types'}"
+        )
+        return
+    _serve(invocation, settings, workshop, options)
+
+
+def _workshop(settings: Settings) -> Workshop:
+    """What tasks are run with, by the settings in force."""
+    import os
+    import sys
+    import sysconfig
+    from pathlib import Path
+
+    import sentinel
+    from sentinel.peer.run.command import CommandTemplate
+    from sentinel.peer.run.plan import Limits, Workshop, import_path
+    from sentinel.peer.run.registered import load
+
+    execution = settings.execution
+    package_root = Path(sentinel.__file__).resolve().parent.parent
+    libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return Workshop(
+        python=sys.executable,
+        cwd=os.getcwd(),  # noqa: PTH109 - a text, as the supervisor takes it
+        types=dict(load(settings.tasks.modules)),
+        commands={name: CommandTemplate.parse(name, raw) for name, raw in settings.tasks.commands.items()},
+        shell=settings.tasks.shell,
+        pass_env=settings.execution.pass_env,
+        import_path=import_path(package_root, libraries),
+        limits=Limits(
+            grace=execution.grace,
+            output=execution.output_limit_bytes,
+            memory=execution.memory_limit_bytes,
+            processes=execution.process_limit,
+        ),
+    )
+
+
+def _options(
+    invocation: Invocation,
+    settings: Settings,
+    workshop: Workshop,
+    *,
+    burst: bool,
+    ephemeral: bool,
+    duration: float | None,
+) -> ServiceOptions:
+    import os
+    import socket
+
+    from sentinel import __version__
+    from sentinel.clock import SystemClock
+    from sentinel.entropy import system_random
+    from sentinel.fleet.balancers import find
+    from sentinel.model.ids import IdSource
+    from sentinel.model.worker import Worker
+    from sentinel.peer.options import PeerOptions
+    from sentinel.peer.service import ServiceOptions
+    from sentinel.store.opener import kind_of
+
+    name = settings.worker.id or host_id(socket.gethostname())
+    if ephemeral and settings.worker.id is None:
+        name = f"{name[:100]}-{IdSource(system_random(), SystemClock().wall).ulid()[-8:]}"
+    wanted = workshop.known if settings.worker.types is None else frozenset(settings.worker.types)
+    for unknown in sorted(wanted - workshop.known):
+        click.echo(
+            f"sentinel: {name} is to take {unknown} but has no such task type here; left out", err=True
+        )
+    types = tuple(sorted(wanted & workshop.known))
+    slots = settings.worker.max_tasks or os.cpu_count() or 1
+    return ServiceOptions(
+        worker=Worker(
+            id=name,
+            incarnation="",
+            hostname=settings.worker.hostname or socket.gethostname(),
+            region=settings.worker.region,
+            environment=settings.worker.environment,
+            role=settings.worker.role,
+            max_tasks=slots,
+            types=types,
+            version=__version__,
+        ),
+        peer=PeerOptions(
+            worker=name,
+            times=settings.lease(kind_of(invocation.store_url())),
+            max_tasks=slots,
+            types=frozenset(types),
+            balancer=find(settings.load_balancer.strategy),
+            balancer_options=settings.load_balancer.options,
+            stop_grace=settings.execution.grace,
+            recovery=settings.heartbeat.recovery_enabled,
+            forget=ephemeral,
+        ),
+        burst=burst,
+        duration=duration,
+    )
+
+
+def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, options: ServiceOptions) -> None:
+    import logging
+    import os
+
+    from sentinel.clock import SystemClock
+    from sentinel.entropy import system_random
+    from sentinel.fleet.proof import boot_id
+    from sentinel.folders import store_folder
+    from sentinel.peer.notify import Notifier
+    from sentinel.peer.run.plan import plan
+    from sentinel.peer.service import Service
+    from sentinel.store.opener import StoreOptions, open_store
+
+    logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    for warning in settings.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+    url = invocation.store_url()
+    state = store_folder(invocation.state_folder(), url)
+    stores = StoreOptions(actor=options.worker.id, fsync=settings.local.fsync, state_folder=state)
+    notifier = Notifier(os.environ)
+    Notifier.forget(os.environ)
+    environ: Mapping[str, str] = dict(os.environ)
+    Service(
+        options=options,
+        open_store=lambda: open_store(url, stores),
+        make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
+        state_folder=state,
+        boot=boot_id(),
+        local_proof=settings.failover.local_proof,
+        clock=SystemClock(),
+        rng=system_random(),
+        notifier=notifier,
+    ).run()
+
+
+def host_id(hostname: str) -> str:
+    """A worker id from a host name: what an id may not hold becomes a dash."""
+    import re
+
+    words = re.findall(r"[a-z0-9]+", hostname.lower())
+    return "-".join(words)[:100].strip("-") or "worker"
