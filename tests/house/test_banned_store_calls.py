@@ -20,9 +20,10 @@ _LEASE = re.compile(r"--force-with-lease(?!=[^\s:]+:)")
 _HISTORY_CUT = "--depth hides transactions that were won: only the first fetch of a clone may use it"
 _NO_LEASE = "--force-with-lease without =<ref>:<oid> trusts whatever was fetched last"
 _GC = "git gc beside running peers: init turns it off, and so does every command of ours"
+_CREATE = "creating a reference is no lock: lock it, read it again, compare, then set it"
 _METHODS = {
-    "create_reference": "creating a reference is no lock: lock it, read it again, compare, then set it",
-    "create_reference_direct": "creating a reference is no lock: lock it, read it again, compare, then set it",
+    "create_reference": _CREATE,
+    "create_reference_direct": _CREATE,
     "push": "pygit2's push loses updates over file://: use the git command line with an explicit lease",
 }
 
@@ -74,7 +75,7 @@ def _call(source: Source, node: ast.Call, method: ast.Attribute) -> Iterator[Vio
     if method.attr in _METHODS:
         yield source.violation(node, f".{method.attr}(): {_METHODS[method.attr]}")
     elif method.attr == "create" and owner.endswith("references"):
-        yield source.violation(node, f"references.create(): {_METHODS['create_reference']}")
+        yield source.violation(node, f"references.create(): {_CREATE}")
     elif method.attr == "create_commit" and node.args:
         target = node.args[0]
         if not (isinstance(target, ast.Constant) and target.value is None):
