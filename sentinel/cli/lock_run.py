@@ -82,7 +82,7 @@ def run(
         local_proof=settings.failover.local_proof,
         clock=SystemClock(),
         rng=system_random(),
-    ).run(lambda lock: None)
+    ).run()
     if end.exit_code is None and end.signal is None:
         raise click.ClickException(end.message or f"{command[0]} could not be run")
     raise click.exceptions.Exit(end.exit_code if end.exit_code is not None else 128 + (end.signal or 0))

@@ -16,6 +16,7 @@ from sentinel.fleet.dependencies import public_state
 from sentinel.fleet.view import View
 from sentinel.model import layout
 from sentinel.model.codec import Document
+from sentinel.model.lock import Lock
 from sentinel.model.task import Task
 from sentinel.model.worker import Session, Worker
 from sentinel.store.base import Register
@@ -184,3 +185,21 @@ def task_document(task: Task, view: View, *, result: Any = ...) -> Document:
     """The fields of ``tasks show -o json``: a row and the history."""
     history = [event.document() for event in task.history]
     return {**task_row(task, view, result=result), "history": history}
+
+
+def lock_row(lock: Lock, view: View) -> Document:
+    """The fields of ``locks list -o json``; ``worker`` is whose incarnation holds it, None for a ticket."""
+    incarnation = view.incarnations.get(lock.incarnation) if lock.incarnation is not None else None
+    kind = "ticket" if lock.ticket else "incarnation"
+    return {
+        "name": lock.name,
+        "state": "held" if lock.held else "free",
+        "kind": kind if lock.held else None,
+        "holder": lock.holder,
+        "epoch": lock.epoch,
+        "ttl": lock.ttl if lock.held else None,
+        "acquired_at": lock.acquired_at,
+        "renewed_at": lock.renewed_at,
+        "worker": incarnation.worker if incarnation is not None else None,
+        "incarnation": lock.incarnation,
+    }

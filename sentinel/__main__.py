@@ -1,0 +1,8 @@
+"""``python -m sentinel``."""
+
+from __future__ import annotations
+
+from sentinel.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="sentinel")

@@ -1,0 +1,60 @@
+"""The root of all commands, and the exit statuses that the process ends with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sentinel import __version__
+from sentinel.cli.ending import run_to_status
+from sentinel.cli.lazy import LazyGroup
+
+
+class Root(LazyGroup):
+    """A group whose `main` never shows a traceback and always exits with a documented status."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = "sentinel",
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line ``args``; in standalone mode, end the process with its exit status."""
+
+        def command() -> Any:
+            return super(Root, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+
+        if not standalone_mode:
+            return command()
+        sys.exit(run_to_status(command))
+
+
+@click.group(
+    cls=Root,
+    commands_at={
+        "init": ("sentinel.cli.init:init", "Make a store, or do nothing where there is one."),
+        "demo": ("sentinel.cli.demo:demo", "Run a real job on three peers, and kill one of them."),
+        "doctor": ("sentinel.cli.doctor:doctor", "Check this machine, the configuration and the store."),
+        "worker": ("sentinel.cli.worker_group:worker", "Run a worker on this machine."),
+        "workers": ("sentinel.cli.workers:workers", "List, show and remove workers."),
+        "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),
+        "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
+        "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
+        "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),
+    },
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Task Sentinel: a fleet of identical workers on one Git repository.
+
+    \b
+    Examples:
+      sentinel init --store ./fleet.git
+      sentinel worker start --store ./fleet.git
+      sentinel tasks submit shell --store ./fleet.git --wait -- echo hello
+    """

@@ -1,0 +1,107 @@
+"""What one command line says of store and configuration; everything else is read when first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sentinel.errors import BadInput, ConfigurationError
+from sentinel.folders import state_folder
+
+if TYPE_CHECKING:
+    from sentinel.client import Client
+    from sentinel.fleet.submission import Declared
+    from sentinel.settings import Settings
+
+
+class Invocation:
+    """One call of ``sentinel``: its global options, and what follows from them."""
+
+    def __init__(self) -> None:
+        #: ``--store``, wherever it stood.
+        self.store_flag: str | None = None
+        #: ``--config``, wherever it stood.
+        self.config: Path | None = None
+        self._settings: Settings | None = None
+
+    def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
+        """The settings in force, with ``flags`` of this command by their name in the tree.
+
+        Raises `ConfigurationError` with every problem.
+        """
+        from sentinel.settings import load
+
+        if self._settings is None or flags:
+            self._settings = load(
+                {"store": self.store_flag, **(flags or {})},
+                environ=os.environ,
+                folder=Path.cwd(),
+                config=self.config,
+            )
+        return self._settings
+
+    def store_url(self) -> str:
+        """The store in force. Raises `ConfigurationError` when there is none or nobody can open it."""
+        from sentinel.store.opener import scheme_of
+
+        settings = self.settings()
+        if settings.store is None:
+            raise ConfigurationError(
+                [
+                    "no store is configured: name one with --store or SENTINEL_STORE, or make one with "
+                    "`sentinel init --store ./fleet.git`"
+                ]
+            )
+        try:
+            scheme_of(settings.store)
+        except BadInput as error:
+            if settings.store.startswith("memory:"):
+                raise
+            raise ConfigurationError([f"{settings.origin_of('store')}: {error}"]) from error
+        return settings.store
+
+    def state_folder(self) -> Path:
+        """Where private files of this machine belong; usable even when the configuration is not."""
+        try:
+            configured = self.settings().state.folder
+        except ConfigurationError:
+            configured = None
+        return state_folder(configured, os.environ)
+
+    def client(self, types: Mapping[str, Declared] | None = None) -> Client:
+        """A connection to the store in force; ``types`` are task types that this side knows.
+
+        Raises `ConfigurationError` and `StoreError`.
+        """
+        from sentinel.client import Client, ClientOptions
+        from sentinel.fleet.submission import SHELL
+        from sentinel.store.opener import kind_of
+
+        url = self.store_url()
+        settings = self.settings()
+        options = ClientOptions(
+            types={"shell": SHELL} if types is None else types,
+            timeout=settings.tasks.defaults.timeout,
+            retries=settings.tasks.defaults.retries,
+            stale=settings.lease(kind_of(url)).stale,
+            local_proof=settings.failover.local_proof,
+            fsync=settings.local.fsync,
+            strategy=settings.load_balancer.strategy,
+        )
+        return Client(url, state_folder=self.state_folder(), options=options)
+
+
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
+
+
+def warn_of_problems(count: int) -> None:
+    """Say on standard error that records were left out."""
+    if count:
+        noun = "record cannot" if count == 1 else "records cannot"
+        click.echo(
+            f"sentinel: {count} {noun} be read and was left out; `sentinel doctor` tells which", err=True
+        )
