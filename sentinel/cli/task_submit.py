@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def _read_object(place: str) -> dict[str, Any]:
     limit = codec.MAX_INLINE_BYTES
     try:
         if place == "-":
-            data = click.get_binary_stream("stdin").read(limit + 1)
+            data = sys.stdin.buffer.read(limit + 1)
         else:
             with Path(place).open("rb") as stream:
                 data = stream.read(limit + 1)
