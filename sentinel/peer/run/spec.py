@@ -48,6 +48,8 @@ class RunSpec:
     log_path: str
     #: Where a Python function leaves its result; None when the program leaves none.
     result_path: str | None = None
+    #: Where a task that reports progress does so.
+    progress_path: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """This value as a JSON object."""

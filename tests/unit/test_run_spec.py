@@ -1,0 +1,51 @@
+"""Runs and their ends cross a pipe unchanged."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel.peer.run.spec import RunEnd, RunSpec
+
+#: Texts as the operating system hands them over: bytes that are not UTF-8 become lone surrogates.
+os_texts = st.binary().map(lambda data: data.decode("utf-8", "surrogateescape"))
+
+specs = st.builds(
+    RunSpec,
+    run=st.text(),
+    argv=st.lists(os_texts, min_size=1).map(tuple),
+    env=st.dictionaries(os_texts, os_texts),
+    cwd=os_texts,
+    stdin=st.none() | st.text(),
+    timeout=st.none() | st.floats(0.1, 1e6),
+    grace=st.floats(0, 300),
+    output_limit=st.integers(0, 1 << 40),
+    memory_limit=st.none() | st.integers(1, 1 << 50),
+    log_path=os_texts,
+)
+
+
+@given(specs)
+def test_a_spec_is_the_same_after_crossing_the_pipe(spec: RunSpec) -> None:
+    assert RunSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_a_spec_crosses_with_an_environment_that_is_no_dict() -> None:
+    spec = RunSpec(run="r", argv=("a",), env=MappingProxyType({"A": "b"}), cwd="/", log_path="/l")
+    assert RunSpec.from_json(spec.to_json()).env == {"A": "b"}
+
+
+def test_an_end_is_the_same_after_crossing_the_pipe() -> None:
+    end = RunEnd(run="r", cause="signal", signal=9, message="m", started_at=1.5, ended_at=2.5, log_bytes=7)
+    assert RunEnd.from_json(json.loads(json.dumps(end.to_json()))) == end
+
+
+@pytest.mark.parametrize("change", [{"argv": []}, {"surprise": 1}])
+def test_a_spec_that_cannot_be_run_is_refused(change: dict[str, object]) -> None:
+    spec = RunSpec(run="r", argv=("a",), env={}, cwd="/", log_path="/l")
+    with pytest.raises(TypeError):
+        RunSpec.from_json({**spec.to_json(), **change})
