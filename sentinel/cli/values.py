@@ -17,7 +17,6 @@ from sentinel.model.lock import MAX_TTL, MIN_TTL
 STATES = ("pending", "blocked", "awaiting_approval", "running", "done", "failed", "cancelled", "dead")
 #: Longest wait in seconds that an option accepts.
 MAX_WAIT = 31_536_000.0
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 if TYPE_CHECKING:
@@ -72,14 +71,6 @@ def _duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
 
 
-def _duration(text: str) -> float:
-    number, factor = (text[:-1], _UNITS[text[-1]]) if text[-1:] in _UNITS else (text, 1)
-    seconds = _number(number)
-    if not isinstance(seconds, int | float):
-        raise BadInput(f"duration {text[:40]!a} is not valid: write 90s, 55m or 2h")
-    return check_number(seconds * factor, "duration", 1.0, MAX_WAIT, unit="seconds")
-
-
 def _states(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
@@ -121,6 +112,5 @@ TTL = _Checked("seconds", _seconds("ttl", MIN_TTL, MAX_TTL))
 WAIT = _Checked("seconds", _seconds("wait", 0.0, MAX_WAIT))
 PATIENCE = _Checked("seconds", _seconds("timeout", 0.0, MAX_WAIT))
 DURATION = _Checked("duration", _duration)
-DURATION = _Checked("time", _duration)
 EPOCH = _Checked("epoch", _epoch)
 STATE_LIST = _Checked("states", _states)
