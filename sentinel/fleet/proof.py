@@ -78,6 +78,10 @@ class ProofFolder:
         finally:
             os.close(descriptor)
 
+    def remove(self, incarnation: str) -> None:
+        """Remove the file of an incarnation that is gone and that nobody has to prove dead."""
+        self._path(incarnation).unlink(missing_ok=True)
+
     def sweep(self, live: Iterable[str]) -> None:
         """Remove the files of incarnations that are not in ``live`` and that nobody holds."""
         keep = {self._path(incarnation).name for incarnation in live}

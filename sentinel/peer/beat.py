@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from sentinel.clock import Clock, Event, rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
@@ -17,7 +18,7 @@ from sentinel.model.layout import session_register
 from sentinel.model.lease import LeaseTimes
 from sentinel.model.worker import Session, Status
 from sentinel.peer.lease import Lease
-from sentinel.store.base import ABSENT, Committed, Expected, Store
+from sentinel.store.base import ABSENT, DELETE, Committed, Expected, Store
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,11 @@ class Beat:
             ground = "its session was overwritten by another"
         self._lease.fence(ground)
         self._changed()
+
+    def retire(self) -> None:
+        """Remove the register after a clean leave, when this thread beats no more; others would sweep it."""
+        with suppress(StoreError):
+            self._store.publish(self._register, DELETE, self._version)
 
     def run(self, stop: Event) -> None:
         """Beat every interval until fenced or ``stop`` is set; after a failure sooner."""

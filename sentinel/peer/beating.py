@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sentinel.clock import Clock
@@ -12,8 +12,12 @@ from sentinel.store.base import Store
 
 
 @contextmanager
-def beating(beat: Beat, store: Store, clock: Clock, patience: float) -> Iterator[None]:
+def beating(
+    beat: Beat, store: Store, clock: Clock, *, patience: float, left: Callable[[], bool]
+) -> Iterator[None]:
     """Run ``beat`` in a thread until the block ends, then close its ``store``.
+
+    When the incarnation ``left`` cleanly, its register is removed too.
 
     The store is the beat's own: a commit that hangs must not keep a beat from being sent. A beat that hangs
     itself is waited for ``patience`` seconds and left to end alone.
@@ -27,4 +31,6 @@ def beating(beat: Beat, store: Store, clock: Clock, patience: float) -> Iterator
         stop.set()
         thread.join(patience)
         if not thread.is_alive():
+            if left():
+                beat.retire()
             store.close()

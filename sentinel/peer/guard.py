@@ -92,9 +92,11 @@ class Guard:
         )
         self._lease: Lease | None = None
         self._progress = clock.now()
+        #: Whether its incarnation is gone by its own last transaction.
+        self._left = False
 
-    def run(self, told: Callable[[Lock], None]) -> RunEnd:
-        """Acquire, run, release; ``told`` is called with the lock before the command starts.
+    def run(self) -> RunEnd:
+        """Acquire, run, release.
 
         Raises `LockHeld` when it cannot be had in time, `LockLost` when it was lost while the command ran,
         and store errors.
@@ -116,18 +118,16 @@ class Guard:
         overseer = SupervisorProcess(self._wakeup, descriptor, inherit_stdio=True)
         try:
             with self._signals.heeded(self._wakeup.set):
-                return self._enter_and_run(incarnation, overseer, told)
+                return self._enter_and_run(incarnation, overseer)
         finally:
             overseer.close()
             if descriptor is not None:
                 os.close(descriptor)
             self._host.keep_sightings()
-            self._host.left(name)
+            self._host.over(name, left=self._left)
             self._store.close()
 
-    def _enter_and_run(
-        self, incarnation: Incarnation, overseer: Overseer, told: Callable[[Lock], None]
-    ) -> RunEnd:
+    def _enter_and_run(self, incarnation: Incarnation, overseer: Overseer) -> RunEnd:
         self._transactor.transact(
             lambda snapshot: (registry.enter(self._transactor.change(snapshot), incarnation), None)
         )
@@ -153,10 +153,10 @@ class Guard:
             ttl=self._options.times.stale,
             stale=self._options.stale,
         )
-        with beating(beat, store, self._clock, self._options.times.write_timeout):
+        patience = self._options.times.write_timeout
+        with beating(beat, store, self._clock, patience=patience, left=lambda: self._left):
             try:
                 lock = self._acquire(acquisition, lease)
-                told(lock)
                 return self._command(acquisition, lock, lease, overseer)
             finally:
                 self._leave(incarnation, overseer, lease)
@@ -233,6 +233,7 @@ class Guard:
             return
         with suppress(StoreError, Conflict):
             self._transactor.transact(lambda snapshot: (self._leaving(snapshot, incarnation), None))
+            self._left = True
 
     def _leaving(self, snapshot: Snapshot, incarnation: Incarnation) -> Transaction | None:
         view = Reader().view(snapshot)

@@ -84,9 +84,11 @@ class Host:
             if name is not None:
                 Path(name).unlink(missing_ok=True)
 
-    def left(self, incarnation: str) -> None:
-        """Remove what an incarnation left that is over."""
+    def over(self, incarnation: str, *, left: bool) -> None:
+        """Remove what an incarnation kept; its proof of death stays unless it ``left`` cleanly."""
         shutil.rmtree(self.run_folder(incarnation), ignore_errors=True)
+        if left and self._proofs is not None:
+            self._proofs.remove(incarnation)
 
     def housekeeping(self, view: View) -> None:
         """Keep sightings, and sweep what dead incarnations left; every half minute at most."""

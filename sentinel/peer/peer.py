@@ -78,6 +78,8 @@ class Peer:
         self.reached = True
         self.counters = counters
         self.phase = Phase.WORKING
+        #: Whether the last transaction of this incarnation landed.
+        self.left = False
         #: Why this incarnation lost its right to work, or None when it did not.
         self.fenced: str | None = None
         #: What the next beat tells; replaced as a whole, so that the beat thread may read it.
@@ -302,6 +304,7 @@ class Peer:
     def _left(self, outcome: Outcome) -> None:
         if isinstance(outcome, Committed):
             self._work.recorded_all()
+            self.left = True
             self.phase = Phase.GONE
         elif self.fenced is not None or isinstance(outcome, Refused):
             # One last transaction may land in a fenced incarnation's name, and this was it.

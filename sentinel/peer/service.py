@@ -119,16 +119,20 @@ class Service:
             started_at=rfc3339(self._clock.wall()),
         )
         overseer = SupervisorProcess(self._wakeup, descriptor)
+        nothing_to_prove = True
         try:
             if not self._join(incarnation):
                 return False
+            nothing_to_prove = False
             with self._beating(incarnation, overseer) as peer:
-                return self._work(peer)
+                fenced = self._work(peer)
+                nothing_to_prove = peer.left
+                return fenced
         finally:
             overseer.close()
             if descriptor is not None:
                 os.close(descriptor)
-            self._host.left(name)
+            self._host.over(name, left=nothing_to_prove)
 
     def _join(self, incarnation: Incarnation) -> bool:
         worker = self._options.worker
@@ -191,7 +195,8 @@ class Service:
             load=lambda: peer.load,
             changed=self._wakeup.set,
         )
-        with beating(beat, store, self._clock, options.times.write_timeout):
+        patience = options.times.write_timeout
+        with beating(beat, store, self._clock, patience=patience, left=lambda: peer.left):
             yield peer
 
     def _work(self, peer: Peer) -> bool:

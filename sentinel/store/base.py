@@ -208,10 +208,16 @@ def outcomes(batch: Sequence[Transaction], landing: Landing, revision: str) -> l
     return [landing.conflicts.get(position) or Committed(revision) for position in range(len(batch))]
 
 
+#: Longest subject in characters that names every transaction of a commit; a longer one names the first.
+_MAX_SUBJECT = 160
+
+
 def message(transactions: Sequence[Transaction], nonce: str) -> str:
     """The commit message: the notes for people, then the nonce and transaction ids as trailers."""
     notes = [tx.note for tx in transactions]
-    subject = notes[0] if len(notes) == 1 else f"{notes[0]} (and {len(notes) - 1} more)"
+    subject = "; ".join(notes)
+    if len(subject) > _MAX_SUBJECT and len(notes) > 1:
+        subject = f"{notes[0]} (and {len(notes) - 1} more)"
     body = "" if len(notes) == 1 else "".join(f"{note}\n" for note in notes) + "\n"
     trailers = "".join(f"Sentinel-Tx: {tx.id}\n" for tx in transactions)
     return f"{subject}\n\n{body}Sentinel-Nonce: {nonce}\n{trailers}"
