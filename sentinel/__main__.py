@@ -1,8 +1,8 @@
-"""``python -m sentinel``."""
+"""``python -m sentinel`` is the ``sentinel`` command."""
 
 from __future__ import annotations
 
 from sentinel.cli import main
 
 if __name__ == "__main__":
-    main(prog_name="sentinel")
+    main()

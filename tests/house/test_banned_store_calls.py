@@ -114,10 +114,6 @@ def shell_violations(path: str, text: str) -> Iterator[Violation]:
                 yield Violation(path=path, line=number, message=message)
 
 
-def _relative(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
 def test_no_module_moves_refs_in_a_way_that_loses_updates() -> None:
     sources = [source for source in python_sources("sentinel", "scripts") if source.path not in EXCEPTIONS]
     forbid(
@@ -129,14 +125,18 @@ def test_no_module_moves_refs_in_a_way_that_loses_updates() -> None:
 
 
 def test_no_script_moves_refs_in_a_way_that_loses_updates() -> None:
-    for script in scripts():
-        if not _relative(script).startswith(_TRAPS):
-            text = script.read_text(encoding="utf-8")
-            first, _, _ = text.partition("\n")
-            if "python" in first:
-                forbid(python_violations(Source(_relative(script), text)))
-            else:
-                forbid(shell_violations(_relative(script), text))
+    forbid(found for script in scripts() for found in script_violations(script))
+
+
+def script_violations(script: Path) -> Iterator[Violation]:
+    path = script.relative_to(ROOT).as_posix()
+    text = script.read_text(encoding="utf-8")
+    if path.startswith(_TRAPS):
+        return
+    if "python" in text.partition("\n")[0]:
+        yield from python_violations(Source(path, text))
+    else:
+        yield from shell_violations(path, text)
 
 
 @pytest.mark.parametrize(
