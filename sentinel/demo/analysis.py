@@ -125,6 +125,7 @@ def summarize(package: str, modules: Iterable[Module]) -> dict[str, Any]:
         "complexity": sum(module.complexity for module in everything),
         "bytecode": sum(module.bytecode for module in everything),
         "failed": len(failed),
+        "failed_by": _kinds(failed),
         "failures": [
             {"module": module.name, "stage": module.failure.stage, "error": module.failure.error}
             for module in failed[:NAMED_FAILURES]
@@ -142,6 +143,15 @@ def summarize(package: str, modules: Iterable[Module]) -> dict[str, Any]:
         ],
         "digest": hashlib.sha256(exact.encode()).hexdigest(),
     }
+
+
+def _kinds(failed: Iterable[Module]) -> dict[str, int]:
+    kinds: dict[str, int] = {}
+    for failure in (module.failure for module in failed):
+        if failure is not None:
+            kind = f"{failure.stage}: {failure.error}"
+            kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
 
 
 def _named(function: Function | None) -> dict[str, Any] | None:

@@ -7,10 +7,8 @@ from typing import Any
 import sentinel
 from sentinel.demo.corpus import library_folder, measure_package
 
-TYPE = "stdlib-metrics"
 
-
-@sentinel.task(TYPE, timeout=1800, retries=2)
+@sentinel.task("stdlib-metrics", timeout=1800, retries=2)
 def stdlib_metrics(package: str) -> dict[str, Any]:
     """Lines, functions, classes and complexity of one top-level package of the standard library."""
     return measure_package(package, library_folder())

@@ -163,6 +163,7 @@ def test_a_summary_adds_up_and_names_the_most_complex_first() -> None:
     assert [entry["module"] for entry in summary["top"][:3]] == ["p", "p.b", "p.a"]
     assert summary["top"][0]["hardest"] == {"name": "g", "complexity": 3}
     assert summary["failed"] == 2
+    assert summary["failed_by"] == {"parse: SyntaxError": 1, "read: FileNotFoundError": 1}
     assert summary["failures"] == [
         {"module": "p.bad", "stage": "parse", "error": "SyntaxError"},
         {"module": "p.gone", "stage": "read", "error": "FileNotFoundError"},
