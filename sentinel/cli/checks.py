@@ -1,0 +1,169 @@
+"""What `doctor` looks at, one check after another; a later one is left out when it needs a failed one."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from sentinel.cli.context import Invocation
+from sentinel.clock import SystemClock
+from sentinel.errors import BadInput, ConfigurationError, SentinelError, StoreError
+from sentinel.model.lease import LeaseTimes
+
+if TYPE_CHECKING:
+    from sentinel.client import Client
+    from sentinel.settings import Settings
+
+#: The oldest git whose repositories and commands are known to work with stores.
+OLDEST_GIT = (2, 30)
+_MACHINE, _STORE, _OTHER = 78, 5, 1
+#: Unreadable records that are named one by one.
+_NAMED = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    level: Literal["ok", "warn", "fail"] = "ok"
+    message: str
+    #: What to do about it; None when all is well.
+    fix: str | None = None
+    #: The exit status when it failed.
+    status: int = 0
+
+
+def examine(invocation: Invocation) -> Iterator[Check]:
+    """All checks, in order."""
+    yield Check(name="python", message=f"Python {platform.python_version()}")
+    yield _git()
+    yield _state_folder(invocation)
+    try:
+        settings = invocation.settings()
+        url = invocation.store_url()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield _failed("configuration", problem, _MACHINE)
+        return
+    except BadInput as error:
+        yield _failed("configuration", str(error), _MACHINE)
+        return
+    yield from _configuration(settings)
+    yield from _store(invocation, settings, url)
+
+
+def _git() -> Check:
+    fix = f"install git {'.'.join(map(str, OLDEST_GIT))} or newer, e.g. with `apt install git`"
+    program = shutil.which("git")
+    if program is None:
+        return Check(name="git", level="fail", message="there is no git here", fix=fix, status=_MACHINE)
+    try:
+        ran = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        message = f"{program} does not work: {error}"
+        return Check(name="git", level="fail", message=message, fix=fix, status=_MACHINE)
+    found = re.search(r"(\d+)\.(\d+)[\w.]*", ran.stdout)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_GIT:
+        message = f"{program} is too old: {ran.stdout.strip() or 'it names no version'}"
+        return Check(name="git", level="fail", message=message, fix=fix, status=_MACHINE)
+    return Check(name="git", message=f"git {found[0]}")
+
+
+def _state_folder(invocation: Invocation) -> Check:
+    folder = invocation.state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"sentinel")
+            probe.flush()
+    except OSError as error:
+        return Check(
+            name="state folder",
+            level="fail",
+            message=f"{folder} cannot be written: {error.strerror}",
+            fix="free space, change its permissions, or name another folder in SENTINEL_STATE_FOLDER",
+            status=_OTHER,
+        )
+    return Check(name="state folder", message=f"{folder} can be written")
+
+
+def _configuration(settings: Settings) -> Iterator[Check]:
+    for warning in settings.warnings:
+        yield Check(name="configuration", level="warn", message=warning)
+    files = ", ".join(settings.files) or "no file, defaults and environment only"
+    yield Check(name="configuration", message=f"valid: {files}")
+
+
+def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Check]:
+    from sentinel.store.opener import kind_of
+
+    clock = SystemClock()
+    try:
+        times = settings.lease(kind_of(url))
+        with invocation.client() as client:
+            sent = clock.now()
+            client.view()
+            round_trip = clock.now() - sent
+            yield Check(name="store", message=f"{url} can be read, in {round_trip * 1000:.0f} ms")
+            proving = settings.failover.local_proof and client.store.host_folder is not None
+            yield _bound(times, round_trip, proving=proving)
+            yield from _records(client)
+            yield _workers(client)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield _failed("intervals", problem, _MACHINE)
+    except StoreError as error:
+        yield _failed("store", str(error), _STORE)
+    except SentinelError as error:
+        yield _failed("store", str(error), error.exit_status)
+
+
+def _bound(times: LeaseTimes, round_trip: float, *, proving: bool) -> Check:
+    from sentinel.peer.options import PeerOptions
+
+    poll: Any = next(field.default for field in dataclasses.fields(PeerOptions) if field.name == "poll")
+    bound = times.takeover_bound(poll=poll, jitter=0.0, round_trip=round_trip)
+    soon = ", on one host as soon as its death is proven" if proving else ""
+    return Check(
+        name="failover",
+        message=f"a beat every {times.interval:g} s, dead after {times.stale:g} s of silence: what a crashed "
+        f"worker ran is free again within {bound:.1f} s while another one watches{soon}",
+    )
+
+
+def _records(client: Client) -> Iterator[Check]:
+    problems = client.problems()
+    for problem in problems[:_NAMED]:
+        yield Check(
+            name="records",
+            level="fail",
+            message=f"cannot be read, and is left out: {problem}",
+            fix="upgrade task-sentinel if a newer version wrote it; else put back its last good version from "
+            "`git log sentinel/state`",
+            status=_OTHER,
+        )
+    if len(problems) > _NAMED:
+        more = f"{len(problems) - _NAMED} more cannot be read"
+        yield Check(name="records", level="fail", message=more, status=_OTHER)
+    if not problems:
+        yield Check(name="records", message="all can be read")
+
+
+def _workers(client: Client) -> Check:
+    live = [row.id for row in client.workers() if row.status in ("online", "busy", "draining")]
+    if not live:
+        fix = "start one with `sentinel worker start`"
+        return Check(name="workers", level="warn", message="none beats", fix=fix)
+    return Check(name="workers", message=f"{len(live)} beat: {', '.join(live[:_NAMED])}")
+
+
+def _failed(name: str, sentence: str, status: int) -> Check:
+    message, _, fix = sentence.partition("; ")
+    return Check(name=name, level="fail", message=message, fix=fix or None, status=status)
