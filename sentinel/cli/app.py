@@ -35,6 +35,7 @@ class Root(LazyGroup):
 
 
 @click.group(
+    "sentinel",
     cls=Root,
     commands_at={
         "init": ("sentinel.cli.init:init", "Make a store, or do nothing where there is one."),

@@ -13,8 +13,12 @@ from typing import Any
 import click
 
 from sentinel.errors import BadRecord, ConfigurationError, SentinelError
-from sentinel.folders import default_state_folder
+from sentinel.folders import state_folder
 
+#: What newer versions of click raise for a group without a command; it carries the help text.
+_HELP_WANTED: tuple[type[click.UsageError], ...] = tuple(
+    found for found in (getattr(click.exceptions, "NoArgsIsHelpError", None),) if found is not None
+)
 #: A bug of ours.
 BUG = 70
 _INTERRUPTED = 130
@@ -30,6 +34,9 @@ def run_to_status(command: Callable[[], Any]) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except click.UsageError as error:
+        if error.ctx is not None and isinstance(error, _HELP_WANTED):
+            click.echo(error.ctx.get_help(), err=True)
+            return 2
         where = f"; see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
         _say(f"{error.format_message().rstrip('.')}{where}")
         return 2
@@ -89,7 +96,8 @@ def _bug(error: Exception) -> int:
 
 
 def _keep_traceback(error: Exception) -> Path | None:
-    folder = default_state_folder()
+    configured = os.environ.get("SENTINEL_STATE_FOLDER")
+    folder = state_folder(Path(configured) if configured else None, os.environ)
     place = folder / f"crash-{os.getpid()}.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

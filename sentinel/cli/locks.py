@@ -72,7 +72,7 @@ def list_locks(invocation: Invocation, worker: str | None, output: Output) -> No
     with invocation.client() as client:
         view = client.view()
         rows = [lock_row(lock, view) for lock in client.locks()]
-        unreadable = len(client.problems())
+        unreadable = len(client.view().problems)
     if worker is not None:
         rows = [row for row in rows if row["worker"] == worker]
     show_rows(rows, _COLUMNS, output, wide=_WIDE)

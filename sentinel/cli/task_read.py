@@ -12,6 +12,7 @@ from sentinel.cli.ending import plain
 from sentinel.cli.output import Output, output_option, show_json, show_record, show_rows
 from sentinel.cli.values import STATE_LIST, an_id
 from sentinel.fleet.board import state_of, task_row
+from sentinel.model.task import ENDED
 
 
 @click.command("list")
@@ -45,7 +46,9 @@ def list_tasks(
         else:
             rows = [task_row(task, view) for task in found]
         show_rows(rows, task_rows.COLUMNS, output, wide=task_rows.WIDE)
-        warn_of_problems(len(client.problems()))
+        # Ended tasks are many: those that were not asked for are not read to be counted.
+        with_ended = states is None or not ENDED.isdisjoint(states)
+        warn_of_problems(len(client.problems() if with_ended else view.problems))
 
 
 @click.command()

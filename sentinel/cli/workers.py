@@ -69,7 +69,7 @@ def list_workers(invocation: Invocation, output: Output) -> None:
     """
     with invocation.client() as client:
         rows = [row.document() for row in client.workers()]
-        unreadable = len(client.problems())
+        unreadable = len(client.view().problems)
     show_rows(rows, _COLUMNS, output, wide=_WIDE)
     warn_of_problems(unreadable)
 
