@@ -56,7 +56,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     home = folder / "venv"
     venv.create(home, symlinks=True)
     (site,) = home.glob("lib/python*/site-packages")
-    # A path in a .pth file is searched last, and .pth files in that place (our editable install) are not read.
+    # Searched last; what .pth files are in there, our editable install among them, is not read.
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
     python = home / "bin" / "python"
     pip = run(
