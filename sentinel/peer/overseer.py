@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import sentinel
 from sentinel.clock import Event as Wakeup
+from sentinel.peer.run.environment import clean
 from sentinel.peer.run.spec import RunEnd, RunSpec, StopReason
 
 #: Seconds that `SupervisorProcess.close` waits for the supervisor to be done with killing.
@@ -114,21 +115,21 @@ class SupervisorProcess:
 
     ``wakeup`` is set whenever `events` has something new. ``proof_fd`` is an open descriptor, locked with
     ``flock``, of the file that is to say ``empty`` when everything is dead; the supervisor shares the lock
-    until then, and the caller keeps its own descriptor.
+    until then, and the caller keeps its own descriptor. Raises `OSError` when no process can be made.
     """
 
     def __init__(self, wakeup: Wakeup, proof_fd: int | None = None) -> None:
         self._wakeup = wakeup
         self._events: deque[Event] = deque()
         proof = [] if proof_fd is None else ["--proof-fd", str(proof_fd)]
-        # Without site and the caller's environment: it needs neither, and this keeps it small and its
-        # environment free of secrets. The package is found where this process found it.
+        # Without site and most of the caller's environment: it needs neither, and this keeps it small and
+        # free of secrets. The package is found where this process found it.
         package_root = str(Path(sentinel.__file__).resolve().parent.parent)
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-s", "-P", "-m", "sentinel.peer.supervisor", *proof],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={"PYTHONPATH": package_root, "PATH": os.environ.get("PATH", os.defpath)},
+            env={**clean(os.environ), "PYTHONPATH": package_root},
             pass_fds=() if proof_fd is None else (proof_fd,),
             start_new_session=True,
         )
@@ -189,6 +190,8 @@ class SupervisorProcess:
         event: Event | None = None
         with pipe:
             for line in pipe:
+                if not line.endswith(b"\n"):
+                    break  # killed in the middle of a word
                 event = _event(json.loads(line))
                 self._events.append(event)
                 self._wakeup.set()

@@ -70,9 +70,10 @@ def below(roots: Iterable[int], processes: Mapping[int, Process]) -> list[Proces
         children.setdefault(process.parent, []).append(process)
     found: list[Process] = []
     for root in roots:
-        found.extend(children.get(root, ()))
+        found.extend(children.pop(root, ()))
     for process in found:  # grows while it is walked: breadth first
-        found.extend(children.get(process.pid, ()))
+        # Taken out, for a table that changed while it was read may even show a circle.
+        found.extend(children.pop(process.pid, ()))
     return found
 
 

@@ -86,10 +86,13 @@ class Reaper:
         usage = Usage(self._spec, self._clock)
         stdin = _standard_input(self._spec.stdin)
         oom_kills = _oom_kills()
-        try:
-            self._main = spawn(self._spec.argv, self._spec.env, self._spec.cwd, stdin, theirs)
-        except NotStarted as failure:
-            self._cause, self._message = "error", str(failure)
+        if self._abandoned():
+            self._cause = "fenced"
+        else:
+            try:
+                self._main = spawn(self._spec.argv, self._spec.env, self._spec.cwd, stdin, theirs)
+            except NotStarted as failure:
+                self._cause, self._message = "error", str(failure)
         os.close(theirs)
         os.close(stdin)
         if self._main:
@@ -100,6 +103,12 @@ class Reaper:
             if not _pump(output, log):
                 break
         self._report({"event": "ended", **self._end(log, oom_kills).to_json()})
+
+    def _abandoned(self) -> bool:
+        """Whether the supervisor fenced itself or died while this process was getting ready."""
+        poll = select.poll()
+        poll.register(self._orders, 0)
+        return any(events & select.POLLHUP for _, events in poll.poll(0))
 
     def _watch(self, watch: ChildWatch, output: int, log: LiveLog, usage: Usage) -> None:
         """Until the main process has ended or must be killed."""

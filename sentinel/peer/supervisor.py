@@ -179,11 +179,10 @@ class Supervisor:
 
     def _stop(self, message: Mapping[str, Any]) -> None:
         watched = self._runs.get(message["run"])
-        if watched is not None:
-            order = json.dumps({"why": message["why"], "grace": message["grace"]}).encode() + b"\n"
+        if watched is not None and self._ending is None:
             # Gone: its end is on the way. Full: it has not read the same request many times before.
             with suppress(BrokenPipeError, BlockingIOError):
-                os.write(watched.orders, order)
+                os.write(watched.orders, json.dumps(message).encode() + b"\n")
 
     def _tell(self, event: str, **fields: Any) -> None:
         self._unsent += json.dumps({"event": event, **fields}).encode() + b"\n"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinel.peer.overseer import Started
@@ -39,6 +43,21 @@ finally:
     if child:
         os.waitpid(child, 0)
     print('parent' if child else 'child', flush=True)
+"""
+#: A reaper whose orders are at their end before it begins.
+LATE_REAPER = """
+import json, os, sys
+from sentinel.clock import SystemClock
+from sentinel.peer.reaper import run_as_reaper
+from sentinel.peer.run.spec import RunSpec
+orders, supervisor = os.pipe()
+os.close(supervisor)
+heard, reports = os.pipe()
+if os.fork() == 0:
+    run_as_reaper(RunSpec.from_json(json.loads(sys.argv[1])), orders, reports, SystemClock())
+    os._exit(0)
+os.wait()
+print(os.read(heard, 65536).decode())
 """
 #: Leaves fifty double-forked orphans that are dead at once.
 ORPHANS = """
@@ -250,6 +269,18 @@ def test_a_killed_reaper_harms_no_other_run(trial: Trial) -> None:
     overseer.start(trial.spec("rebel", "sh", "-c", "kill -9 $PPID; sleep 3600"))
     trial.ended("rebel")
     assert child in trial.alive()
+
+
+def test_a_reaper_whose_supervisor_is_gone_already_starts_nothing(trial: Trial) -> None:
+    spec = trial.spec("late", "touch", "started")
+    done = subprocess.run(
+        [sys.executable, "-c", LATE_REAPER, json.dumps(spec.to_json())],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["cause"] == "fenced"
+    assert not (trial.folder / "started").exists()
 
 
 def test_no_zombies_pile_up(trial: Trial) -> None:

@@ -208,6 +208,20 @@ def test_a_fork_bomb_does_not_outlive_the_fence(trial: Trial) -> None:
     assert trial.alive() == []
 
 
+def test_a_reaper_that_does_not_react_delays_the_fence_but_not_for_good(trial: Trial) -> None:
+    overseer = trial.overseer()
+    overseer.start(trial.escaping("runaway"))
+    trial.escaped("runaway")
+    (reaper,) = trial.children(overseer.pid)
+    os.kill(reaper, signal.SIGSTOP)
+    overseer.extend(trial.clock.now())
+    trial.until(Fenced)
+    overseer.stop("runaway", "cancelled", 0)
+    trial.until(Empty)
+    assert trial.ended("runaway").cause == "fenced"
+    assert trial.alive() == []
+
+
 # --- the daemon's death
 
 

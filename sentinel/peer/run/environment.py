@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 
 _ALWAYS = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"})
+#: Without these an interpreter that is not installed in the usual place does not even start.
+_INTERPRETER = frozenset({"LD_LIBRARY_PATH", "PYTHONHOME"})
 _TOKENS = frozenset({"GITHUB_TOKEN", "GH_TOKEN"})
 
 
@@ -17,7 +19,7 @@ def never_passed(name: str) -> bool:
 
 def clean(environ: Mapping[str, str], pass_env: Iterable[str] = ()) -> dict[str, str]:
     """What a task gets of ``environ``: the basics, locale, and the names in ``pass_env``, but no secrets."""
-    wanted = _ALWAYS | set(pass_env)
+    wanted = _ALWAYS | _INTERPRETER | set(pass_env)
     kept = {
         name: value
         for name, value in environ.items()
