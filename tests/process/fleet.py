@@ -15,6 +15,8 @@ import psutil
 from sentinel.client import Client
 from sentinel.store.opener import StoreOptions, create_store
 
+#: Settings of whoever runs the tests do not reach the workers.
+_OURS = ("SENTINEL_", "WORKER_")
 #: Short enough for tests, and valid: D is 3.1 s.
 SHORT = {"SENTINEL_HEARTBEAT_INTERVAL": "1", "SENTINEL_HEARTBEAT_STALE_THRESHOLD": "5"}
 
@@ -27,7 +29,7 @@ class Fleet:
         self.store = folder / "fleet.git"
         create_store(str(self.store), StoreOptions(fsync=False))
         self.environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("SENTINEL_", "WORKER_"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
             "SENTINEL_STORE": str(self.store),
             "SENTINEL_STATE_FOLDER": str(folder / "state"),
             "SENTINEL_LOCAL_FSYNC": "0",
