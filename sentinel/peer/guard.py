@@ -115,10 +115,11 @@ class Guard:
             proof=proof,
             started_at=rfc3339(self._clock.wall()),
         )
-        overseer = SupervisorProcess(self._wakeup, descriptor, inherit_stdio=True)
+        stdio = _standard_streams()
+        overseer = SupervisorProcess(self._wakeup, descriptor, stdio)
         try:
             with self._signals.heeded(self._wakeup.set):
-                return self._enter_and_run(incarnation, overseer)
+                return self._enter_and_run(incarnation, overseer, stdio)
         finally:
             overseer.close()
             if descriptor is not None:
@@ -127,7 +128,9 @@ class Guard:
             self._host.over(name, left=self._left)
             self._store.close()
 
-    def _enter_and_run(self, incarnation: Incarnation, overseer: Overseer) -> RunEnd:
+    def _enter_and_run(
+        self, incarnation: Incarnation, overseer: Overseer, stdio: tuple[int, int, int]
+    ) -> RunEnd:
         self._transactor.transact(
             lambda snapshot: (registry.enter(self._transactor.change(snapshot), incarnation), None)
         )
@@ -157,7 +160,8 @@ class Guard:
         with beating(beat, store, self._clock, patience=patience, left=lambda: self._left):
             try:
                 lock = self._acquire(acquisition, lease)
-                return self._command(acquisition, lock, lease, overseer)
+                overseer.start(self._spec(lock, stdio))
+                return self._follow(acquisition, lock, lease, overseer)
             finally:
                 self._leave(incarnation, overseer, lease)
 
@@ -177,18 +181,17 @@ class Guard:
                 raise held or LockHeld(f"interrupted before lock {self._options.lock} was acquired")
             self._wakeup.wait(0.05 if held is None else min(0.5, max(0.01, until - self._clock.now())))
 
-    def _command(self, acquisition: Acquisition, lock: Lock, lease: Lease, overseer: Overseer) -> RunEnd:
-        name = run_name(lock.name, lock.epoch)
-        overseer.start(
-            RunSpec(
-                run=name,
-                argv=self._options.argv,
-                env={**self._options.env, "SENTINEL_FENCING_TOKEN": str(lock.epoch)},
-                cwd=str(Path.cwd()),
-                log_path=os.devnull,
-                inherit_stdio=True,
-            )
+    def _spec(self, lock: Lock, stdio: tuple[int, int, int]) -> RunSpec:
+        return RunSpec(
+            run=run_name(lock.name, lock.epoch),
+            argv=self._options.argv,
+            env={**self._options.env, "SENTINEL_FENCING_TOKEN": str(lock.epoch)},
+            cwd=str(Path.cwd()),
+            log_path=os.devnull,
+            stdio=stdio,
         )
+
+    def _follow(self, acquisition: Acquisition, lock: Lock, lease: Lease, overseer: Overseer) -> RunEnd:
         asked = 0
         lost: str | None = None
         while True:
@@ -214,7 +217,9 @@ class Guard:
                     overseer.end()
             if self._signals.count > asked:
                 asked = self._signals.count
-                overseer.stop(name, "cancelled", self._options.grace if asked == 1 else 0.0)
+                overseer.stop(
+                    run_name(lock.name, lock.epoch), "cancelled", self._options.grace if asked == 1 else 0.0
+                )
             self._wakeup.wait(_POLL)
 
     def _lost(self, acquisition: Acquisition) -> str | None:
@@ -252,3 +257,14 @@ class Guard:
                     return False
             self._wakeup.wait(0.2)
         return False
+
+
+def _standard_streams() -> tuple[int, int, int]:
+    """Copies of this process's standard streams, for the command; a closed one is the null device."""
+    copies = []
+    for number in range(3):
+        try:
+            copies.append(os.dup(number))
+        except OSError:
+            copies.append(os.open(os.devnull, os.O_RDWR))
+    return copies[0], copies[1], copies[2]

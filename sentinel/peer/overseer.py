@@ -115,10 +115,12 @@ class SupervisorProcess:
 
     ``wakeup`` is set whenever `events` has something new. ``proof_fd`` is an open descriptor, locked with
     ``flock``, of the file that is to say ``empty`` when everything is dead; the supervisor shares the lock
-    until then, and the caller keeps its own descriptor. Raises `OSError` when no process can be made.
+    until then, and the caller keeps its own descriptor. ``stdio`` are descriptors that a `RunSpec` may name
+    for its program; the supervisor knows them by the same numbers. Raises `OSError` when no process can be
+    made.
     """
 
-    def __init__(self, wakeup: Wakeup, proof_fd: int | None = None) -> None:
+    def __init__(self, wakeup: Wakeup, proof_fd: int | None = None, stdio: tuple[int, ...] = ()) -> None:
         self._wakeup = wakeup
         self._events: deque[Event] = deque()
         proof = [] if proof_fd is None else ["--proof-fd", str(proof_fd)]
@@ -130,7 +132,7 @@ class SupervisorProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**clean(os.environ), "PYTHONPATH": package_root},
-            pass_fds=() if proof_fd is None else (proof_fd,),
+            pass_fds=(*stdio, *(() if proof_fd is None else (proof_fd,))),
             start_new_session=True,
         )
         self._outbox: SimpleQueue[bytes | None] = SimpleQueue()

@@ -145,11 +145,11 @@ def close_all_but(keep: Collection[int]) -> None:
                 os.close(number)
 
 
-def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdin: int, output: int) -> int:
+def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdio: tuple[int, int, int]) -> int:
     """Start a program as leader of a session of its own; returns its pid once it really runs.
 
-    It gets ``stdin`` and ``output`` (as standard output and error), default signal handling and no other
-    file descriptor, and is killed when the calling process dies. To be called from a single-threaded
+    It gets ``stdio`` as standard input, output and error, default signal handling and no other file
+    descriptor, and is killed when the calling process dies. To be called from a single-threaded
     process only. Raises `NotStarted`.
     """
     heard, told = os.pipe()
@@ -160,7 +160,7 @@ def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdin: int, o
         os.close(told)
         raise NotStarted(f"no new process can be made: {error.strerror}") from error
     if pid == 0:
-        _become(argv, env, cwd, stdin, output, told)
+        _become(argv, env, cwd, stdio, told)
     os.close(told)
     with os.fdopen(heard, "rb") as pipe:
         failure = pipe.read()
@@ -171,15 +171,14 @@ def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdin: int, o
 
 
 def _become(
-    argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdin: int, output: int, told: int
+    argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdio: tuple[int, int, int], told: int
 ) -> NoReturn:
     # Runs in the forked child. Success closes `told` by close-on-exec, so that silence means it runs.
     step = "prepare"
     try:
         os.setsid()
-        os.dup2(stdin, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        for standard, given in enumerate(stdio):
+            os.dup2(given, standard)
         close_all_but({0, 1, 2, told})
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _offer_to_oom_killer()

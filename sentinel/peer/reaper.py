@@ -90,7 +90,8 @@ class Reaper:
             self._cause = "fenced"
         else:
             try:
-                self._main = spawn(self._spec.argv, self._spec.env, self._spec.cwd, stdin, theirs)
+                stdio = self._spec.stdio or (stdin, theirs, theirs)
+                self._main = spawn(self._spec.argv, self._spec.env, self._spec.cwd, stdio)
             except NotStarted as failure:
                 self._cause, self._message = "error", str(failure)
         os.close(theirs)
@@ -219,7 +220,7 @@ def run_as_reaper(spec: RunSpec, orders: int, reports: int, clock: Clock) -> Non
     proof file, whose lock would otherwise seem held for as long as this process lives.
     """
     signal.set_wakeup_fd(-1)
-    close_all_but({2, orders, reports})
+    close_all_but({2, orders, reports, *(spec.stdio or ())})
     null = os.open(os.devnull, os.O_RDWR)  # becomes descriptor 0, the lowest one that is free
     os.dup2(null, 1, inheritable=False)
     os.setsid()

@@ -44,11 +44,13 @@ class Fleet:
         """The command line of ``sentinel ARGS``."""
         return [sys.executable, "-m", "sentinel", *args]
 
-    def run(self, *args: str, timeout: float = 60.0, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, environ: Mapping[str, str] | None = None, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``sentinel ARGS`` to its end."""
         return subprocess.run(
             self.command(*args),
-            env={**self.environ, **environ},
+            env={**self.environ, **(environ or {})},
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -56,12 +58,18 @@ class Fleet:
             check=False,
         )
 
-    def start(self, worker: str, *args: str, prefix: tuple[str, ...] = (), **environ: str) -> None:
+    def start(
+        self,
+        worker: str,
+        *args: str,
+        environ: Mapping[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         """Start a worker; its output goes to a file that `log` reads."""
         with (self.logs / f"{worker}.log").open("ab") as output:
             self.workers[worker] = subprocess.Popen(
                 [*prefix, *self.command("worker", "start", "--id", worker, *args)],
-                env={**self.environ, **environ},
+                env={**self.environ, **(environ or {})},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

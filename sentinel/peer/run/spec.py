@@ -50,6 +50,9 @@ class RunSpec:
     result_path: str | None = None
     #: Where a task that reports progress does so.
     progress_path: str | None = None
+    #: Descriptors, in the supervisor, of the standard input, output and error that the program gets as they
+    #: are; None gives it `stdin` and the log.
+    stdio: tuple[int, int, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """This value as a JSON object."""
