@@ -8,8 +8,10 @@ from sentinel.clock import Clock
 from sentinel.peer.processes import below, table
 from sentinel.peer.run.spec import RunCause, RunSpec
 
-#: Seconds between two looks; longer where a look is dear, see `_SHARE`.
+#: Seconds between two looks at memory, which can grow by a gigabyte meanwhile; longer where a look is dear.
 _INTERVAL = 0.1
+#: Seconds between two looks at the number of processes.
+_SLOW_INTERVAL = 0.25
 #: Looking must not cost more than this share of a core: with many processes on the machine it gets rarer.
 _SHARE = 0.05
 
@@ -21,7 +23,8 @@ class Usage:
         self._memory = spec.memory_limit
         self._processes = spec.process_limit
         self._clock = clock
-        self._pause = _INTERVAL
+        self._interval = _SLOW_INTERVAL if spec.memory_limit is None else _INTERVAL
+        self._pause = self._interval
         self._baseline = _threads_on_machine()
 
     @property
@@ -35,7 +38,7 @@ class Usage:
             return None
         began = self._clock.now()
         tree = below((os.getpid(),), table())
-        self._pause = max(_INTERVAL, (self._clock.now() - began) / _SHARE)
+        self._pause = max(self._interval, (self._clock.now() - began) / _SHARE)
         if self._processes is not None and len(tree) > self._processes:
             return "error", f"it had {len(tree)} processes at once, more than its limit of {self._processes}"
         if self._memory is None:
