@@ -15,9 +15,12 @@ a task or in ``sentinel --help``::
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+#: Type checkers take this name for true. `typing` itself would cost more than all the rest of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sentinel.client import Client
     from sentinel.errors import (
         BadInput,
