@@ -19,6 +19,8 @@ from sentinel.store.base import Snapshot, Transaction
 class LockCalls(Connection):
     """Takes, keeps and frees named locks."""
 
+    _seen: tuple[KeptObserver | None, Observer] | None = None
+
     def locks(self) -> list[Lock]:
         """All named locks, held and free, sorted by name."""
         return sorted(self.view().locks.values(), key=lambda lock: lock.name)
@@ -42,10 +44,10 @@ class LockCalls(Connection):
         """
         check_id(name, "lock name")
         ttl = check_number(ttl, "ttl", MIN_TTL, MAX_TTL, unit="seconds")
-        kept = self._kept()
+        kept, observer = self._sightings()
         acquisition = Acquisition(
             transactor=self._transactor,
-            observer=kept.observer if kept is not None else Observer(),
+            observer=observer,
             proof=self._proof(),
             name=name,
             holder=self._actor,
@@ -86,10 +88,15 @@ class LockCalls(Connection):
 
         return self._transact(decide, dry_run=dry_run)
 
-    def _kept(self) -> KeptObserver | None:
-        if self._state_folder is None:
-            return None
-        return KeptObserver(self._state_folder / "observations.json", boot_id(), self._clock.now)
+    def _sightings(self) -> tuple[KeptObserver | None, Observer]:
+        """What this client saw before, and what earlier commands on this machine did."""
+        if self._seen is None:
+            kept = None
+            if self._state_folder is not None:
+                path = self._state_folder / "observations.json"
+                kept = KeptObserver(path, boot_id(), self._clock.now)
+            self._seen = kept, Observer() if kept is None else kept.observer
+        return self._seen
 
     def _proof(self) -> DeathProof:
         folder, boot = self.store.host_folder, boot_id()
