@@ -26,6 +26,7 @@ specs = st.builds(
     output_limit=st.integers(0, 1 << 40),
     memory_limit=st.none() | st.integers(1, 1 << 50),
     log_path=os_texts,
+    stdio=st.none() | st.tuples(*3 * [st.integers(3, 100)]),
 )
 
 

@@ -65,7 +65,8 @@ class RunSpec:
         spec = cls(**raw)
         if not spec.argv:
             raise TypeError("argv is empty")
-        return cls(**{**raw, "argv": tuple(spec.argv), "env": dict(spec.env)})
+        stdio = None if spec.stdio is None else tuple(spec.stdio)
+        return cls(**{**raw, "argv": tuple(spec.argv), "env": dict(spec.env), "stdio": stdio})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
