@@ -290,8 +290,12 @@ class LocalStore(Store):
                 text = f"keep {len(names)} by {self._actor}\n\nSentinel-Nonce: {self._ids.nonce()}\n"
                 with self._writing():
                     commit = self._commit_object(text, tree, base)
-                if self._refs.move(ref, base, commit):
-                    return names
+                try:
+                    if self._refs.move(ref, base, commit):
+                        return names
+                except OutcomeUnknown as error:
+                    # Kept or not, keeping once more does no harm.
+                    raise Unavailable(str(error)) from error
         raise Unavailable(f"{ref} in {self.path} could not be moved: {self._refs.obstacle(ref)}")
 
     def kept(self, name: str) -> bytes | None:

@@ -153,17 +153,27 @@ class Refs:
         Raises `Unavailable` (certainly not moved, and no use in trying at once) or `OutcomeUnknown`.
         """
         failure: Exception | None = None
-        if self._holding:
-            os.pwrite(self._flock, f"{target} {name}\n".encode(), 0)
-        try:
-            if not self._swap(name, base, target):
-                return False
-        except (pygit2.GitError, OSError, ValueError) as error:
-            failure = error
-        finally:
-            if self._holding:
-                os.ftruncate(self._flock, 0)
+        with self._noted(f"{target} {name}\n"):
+            try:
+                if not self._swap(name, base, target):
+                    return False
+            except (pygit2.GitError, OSError, ValueError) as error:
+                failure = error
         return self._landed(name, base, target, failure)
+
+    @contextlib.contextmanager
+    def _noted(self, note: str) -> Iterator[None]:
+        if not self._holding:
+            yield
+            return
+        try:
+            os.pwrite(self._flock, note.encode("ascii"), 0)
+        except OSError as error:
+            raise Unavailable(f"cannot write to {self._path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            os.ftruncate(self._flock, 0)
 
     def _swap(self, name: str, base: pygit2.Oid | None, target: pygit2.Oid) -> bool:
         if base is not None:

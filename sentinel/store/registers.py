@@ -73,9 +73,8 @@ class Registers:
         try:
             folder.rename(self._live / name)
         except OSError as error:
-            (folder / version).unlink()
-            folder.rmdir()
-            value.unlink()
+            _discard(folder / version, value)
+            _remove_empty(folder)
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             return Conflicted((name,))
@@ -90,11 +89,11 @@ class Registers:
         try:
             (folder / expect).rename(folder / version)
         except OSError as error:
-            value.unlink()
+            _discard(value)
             if not isinstance(error, FileNotFoundError):
                 raise
             return Conflicted((name,))
-        self._value(name, expect).unlink(missing_ok=True)
+        _discard(self._value(name, expect))
         return Committed(version)
 
     def _delete(self, name: str, expect: Expected) -> Committed | Conflicted:
@@ -107,11 +106,10 @@ class Registers:
             (folder / expect).unlink()
         except FileNotFoundError:
             return Conflicted((name,))
-        self._value(name, expect).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            # Fails when it was made again meanwhile, which is as it should be. An empty folder that
-            # stays behind, because we die here, counts as absent and is replaced by the next creation.
-            folder.rmdir()
+        _discard(self._value(name, expect))
+        # Fails when it was made again meanwhile, which is as it should be. An empty folder that stays
+        # behind, because we die here, counts as absent and is replaced by the next creation.
+        _remove_empty(folder)
         return Committed("")
 
     def _write(self, name: str, generation: int, data: bytes) -> tuple[str, Path]:
@@ -124,7 +122,7 @@ class Registers:
             except FileExistsError:
                 continue
             except OSError:
-                value.unlink(missing_ok=True)
+                _discard(value)
                 raise
             return version, value
 
@@ -171,13 +169,25 @@ class Registers:
         for value in self._values.iterdir():
             name, _, version = value.name.partition("-")
             if _is_old(value, now) and self._pointer(name) != version:
-                value.unlink(missing_ok=True)
+                _discard(value)
         for folder in self._new.iterdir():
             if _is_old(folder, now):
-                for pointer in folder.iterdir():
-                    pointer.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+                _discard(*folder.iterdir())
+                _remove_empty(folder)
+
+
+# What is done after the one step that counts must never make that step look as if it had failed.
+
+
+def _discard(*files: Path) -> None:
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _is_old(path: Path, now: float) -> bool:

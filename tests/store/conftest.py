@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pygit2
@@ -16,13 +19,33 @@ pytest.register_assert_rewrite(
     "sentinel.testing.workbench",
 )
 
-from sentinel.clock import Clock  # noqa: E402 - assertions in the suite are rewritten before it is imported
+import sentinel  # noqa: E402 - assertions in the suite are rewritten before it is imported
+from sentinel.clock import Clock, SystemClock  # noqa: E402
 from sentinel.model.layout import STATE_REF  # noqa: E402
 from sentinel.store.local import LocalStore, create_local  # noqa: E402
 from sentinel.store.memory import Commit, MemoryFleet, MemoryStore  # noqa: E402
 from sentinel.store.opener import StoreOptions  # noqa: E402
 from sentinel.store.tree import Objects, path_of, write_tree  # noqa: E402
 from sentinel.testing.workbench import StoreBench  # noqa: E402
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+class SleeplessClock(SystemClock):
+    """Real threads and events, but time stands still except for sleeping, which takes none."""
+
+    def __init__(self, wall: float = 1_795_000_000.0) -> None:
+        self.time = 1000.0
+        self.day = wall
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
+        return self.day
+
+    def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
 
 
 class MemoryBench(StoreBench):
@@ -85,3 +108,32 @@ def make_local_bench(tmp_path: Path) -> Callable[..., LocalBench]:
         return LocalBench(tmp_path, **options)
 
     return make
+
+
+@pytest.fixture
+def local(make_local_bench: Callable[..., LocalBench]) -> Iterator[LocalBench]:
+    """A bare repository without syncing."""
+    bench = make_local_bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def sleepless() -> SleeplessClock:
+    """A clock on which waiting takes no time."""
+    return SleeplessClock()
+
+
+@pytest.fixture
+def python() -> Callable[..., subprocess.Popen[str]]:
+    """Start a program of this folder (``programs/NAME.py``) with arguments, in a process of its own."""
+
+    def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+        root = Path(sentinel.__file__).parents[1]
+        command = [sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    return start
