@@ -15,19 +15,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from sentinel.errors import BadRecord
+from sentinel.model.ids import is_id
 
 #: A JSON object. Values are JSON values; a store never hands out one that it also keeps.
 Document = dict[str, Any]
 
 FORMAT = 1
-#: Limit of one stored record in bytes: arguments and result of 64 KiB each, and a full history.
-MAX_DOCUMENT_BYTES = 256 * 1024
+#: Limit of one stored record in bytes. A task with arguments, result, dependencies and history at their
+#: limits is smaller, so no transition of a task is ever refused for its size.
+MAX_DOCUMENT_BYTES = 512 * 1024
 #: How deep arrays and objects may nest.
 MAX_DEPTH = 32
 #: Limit in bytes of arguments, and of a result that is kept inside the record.
 MAX_INLINE_BYTES = 64 * 1024
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+#: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
+_MAX_REASON = 200
 
 
 def encode(value: object) -> bytes:
@@ -64,7 +69,11 @@ def decode(data: bytes, *, limit: int = MAX_DOCUMENT_BYTES) -> Any:
         raise ValueError(f"it is not UTF-8 (byte {error.start})") from error
     try:
         value = json.loads(
-            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}") from error
@@ -74,7 +83,7 @@ def decode(data: bytes, *, limit: int = MAX_DOCUMENT_BYTES) -> Any:
 
 
 def decode_document(key: str, data: bytes) -> Document:
-    """The document stored under ``key``. Raises `BadRecord` for anything that `encode_document` never wrote."""
+    """The document stored under ``key``. Raises `BadRecord` for what `encode_document` never wrote."""
     try:
         value = decode(data)
     except ValueError as error:
@@ -85,7 +94,8 @@ def decode_document(key: str, data: bytes) -> Document:
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise BadRecord(key, "it has no format number")
     if found > FORMAT:
-        raise BadRecord(key, f"it has format {found}, newer than {FORMAT}; upgrade task-sentinel here")
+        newer = str(found)[:20]
+        raise BadRecord(key, f"it has format {newer}, newer than {FORMAT}; upgrade task-sentinel here")
     return value
 
 
@@ -117,7 +127,7 @@ def _check_depth(data: bytes) -> None:
 
 def _check_keys(value: object, depth: int) -> None:
     # json.dumps would turn True or 1 into a key silently, and would recurse without a limit.
-    if depth > MAX_DEPTH:
+    if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
         raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -144,6 +154,13 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:  # Python's own limit on digits
+        raise ValueError(f"the number {text[:40]}… is too large") from error
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -164,7 +181,7 @@ class Fields:
 
     def bad(self, reason: str) -> BadRecord:
         """The error for this record."""
-        return BadRecord(self._key, reason)
+        return BadRecord(self._key, reason if len(reason) <= _MAX_REASON else reason[: _MAX_REASON - 1] + "…")
 
     def take(self, name: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
         """The field ``name``, which must be of ``kind``; without a ``default`` it must be there."""
@@ -199,11 +216,42 @@ class Fields:
         value: float = self.take(name, (int, float), default)
         if value < 0:
             raise self.bad(f"the field {name!r} is negative")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.bad(f"the field {name!r} is too large") from None
+
+    def id(self, name: str) -> str:
+        """A field that is a valid id: it may go into keys, messages, environments and names of files."""
+        value = self.text(name)
+        if not is_id(value):
+            raise self.bad(f"the field {name!r} is not a valid id: {value!r}")
+        return value
+
+    def maybe_id(self, name: str) -> str | None:
+        """A field that is a valid id or null."""
+        value = self.maybe_text(name)
+        if value is not None and not is_id(value):
+            raise self.bad(f"the field {name!r} is not a valid id: {value!r}")
+        return value
 
     def mapping(self, name: str) -> dict[str, Any]:
         """A field that is an object; absent means empty."""
         return dict(self.take(name, dict, {}))
+
+    def maybe_labels(self, name: str) -> dict[str, str] | None:
+        """A field that is an object of texts or null."""
+        value: dict[str, str] | None = self.take(name, (dict, type(None)), None)
+        if value is not None and not all(isinstance(item, str) for item in value.values()):
+            raise self.bad(f"the field {name!r} is not an object of texts")
+        return value
+
+    def counts(self, name: str) -> dict[str, int]:
+        """A field that is an object of integers, zero or more; absent means empty."""
+        value = self.mapping(name)
+        if not all(type(item) is int and item >= 0 for item in value.values()):
+            raise self.bad(f"the field {name!r} is not an object of counts")
+        return value
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A field that is a list of texts; absent means empty."""

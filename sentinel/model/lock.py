@@ -83,10 +83,10 @@ class Lock:
         """The lock stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
         fields = Fields(key, document)
         lock = cls(
-            name=fields.text("name"),
+            name=fields.id("name"),
             epoch=fields.count("epoch"),
             holder=fields.maybe_text("holder"),
-            incarnation=fields.maybe_text("incarnation"),
+            incarnation=fields.maybe_id("incarnation"),
             ttl=fields.seconds("ttl", 0.0),
             acquired_at=fields.maybe_text("acquired_at"),
             renewed_at=fields.maybe_text("renewed_at"),

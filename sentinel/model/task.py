@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.line import one_line
 
 State = Literal["pending", "running", "done", "failed", "cancelled", "dead"]
 ENDED: frozenset[str] = frozenset({"done", "failed", "cancelled", "dead"})
@@ -33,6 +34,10 @@ DEAD_AFTER_ALONE = 2
 HISTORY_ENDS = 50
 #: Backoff before the n-th automatic retry is 2^(n-1) seconds, up to this many.
 MAX_BACKOFF = 300.0
+#: Longest note in a history and longest reason, in characters; fifty of them from each end must fit.
+MAX_NOTE = 300
+#: Longest message of an error, in characters.
+MAX_MESSAGE = 2_000
 
 MIN_TIMEOUT, MAX_TIMEOUT = 0.1, 604_800.0
 MAX_RETRIES = 100
@@ -47,10 +52,12 @@ class Event:
     worker: str | None = None
     epoch: int
     note: str | None = None
+    #: Fields of the stored event that this version does not know.
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def document(self) -> Document:
         """The event as JSON."""
-        return dataclasses.asdict(self)
+        return flat(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +163,7 @@ class Task:
         """The task stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
         fields = Fields(key, document)
         task = cls(
-            id=fields.text("id"),
+            id=fields.id("id"),
             type=fields.text("type"),
             args=fields.mapping("args"),
             positional=tuple(fields.take("positional", list, [])),
@@ -164,26 +171,26 @@ class Task:
             timeout=fields.seconds("timeout", 300.0),
             retries=fields.count("retries", 0),
             after=fields.texts("after"),
-            affinity=fields.mapping("affinity"),
+            affinity=fields.maybe_labels("affinity") or {},
             submitted_by=fields.text("submitted_by", ""),
             created_at=fields.text("created_at"),
             state=fields.text("state"),  # type: ignore[arg-type]  # checked below
             run=fields.count("run", 1),
             attempt=fields.count("attempt", 0),
             epoch=fields.count("epoch"),
-            owner=fields.maybe_text("owner"),
-            incarnation=fields.maybe_text("incarnation"),
+            owner=fields.maybe_id("owner"),
+            incarnation=fields.maybe_id("incarnation"),
             started_at=fields.maybe_text("started_at"),
             finished_at=fields.maybe_text("finished_at"),
             retries_left=fields.count("retries_left", 0),
             losses=fields.count("losses", 0),
-            causes=fields.mapping("causes"),
+            causes=fields.counts("causes"),
             backoff=fields.seconds("backoff", 0.0),
             cancel_requested=fields.maybe_text("cancel_requested"),
             reason=fields.maybe_text("reason"),
             result=fields.take("result", object, None),
             result_blob=fields.maybe_text("result_blob"),
-            error=fields.take("error", (dict, type(None)), None),
+            error=fields.maybe_labels("error"),
             exit_code=fields.take("exit_code", (int, type(None)), None),
             log=fields.take("log", (dict, type(None)), None),
             history=tuple(_load_event(Fields(key, item)) for item in fields.items("history")),
@@ -199,6 +206,12 @@ class Task:
             raise fields.bad(f"its priority {task.priority!r} is unknown")
         if task.state == "running" and not (task.owner and task.incarnation):
             raise fields.bad("it is running without an owner")
+        if task.error is not None and not {"kind", "message"} <= task.error.keys():
+            raise fields.bad("its error has no kind or no message")
+        if not MIN_TIMEOUT <= task.timeout <= MAX_TIMEOUT:
+            raise fields.bad(f"its time-out of {task.timeout:g} s is out of range")
+        if not task.retries_left <= task.retries <= MAX_RETRIES:
+            raise fields.bad("its number of retries is out of range")
         return task
 
 
@@ -209,6 +222,7 @@ def _load_event(fields: Fields) -> Event:
         worker=fields.maybe_text("worker"),
         epoch=fields.count("epoch", 0),
         note=fields.maybe_text("note"),
+        extra=fields.rest(),
     )
 
 
@@ -263,21 +277,25 @@ def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
         return _cancelled(task, wall)
     if ending.cause == "drained":
         return _requeue(task, wall, f"handed back: {ending.message or 'its worker is leaving'}")
-    error = {"kind": ending.cause, "message": ending.message or ending.cause}
+    error = {"kind": ending.cause, "message": _storable(ending.message or ending.cause)}
     task = dataclasses.replace(task, error=error)
     if task.retries_left > 0 and ending.retry:
         used = task.retries - task.retries_left
         pause = min(MAX_BACKOFF, 2.0**used)
-        note = f"{ending.cause}: {error['message']}; again in {pause:g} s"
+        note = f"again in {pause:g} s, after {ending.cause}: {error['message']}"
         task = dataclasses.replace(task, retries_left=task.retries_left - 1, backoff=pause)
         return _requeue(task, wall, note)
     return _end_run(task, "failed", "failed", wall, reason=f"{ending.cause}: {error['message']}")
 
 
 def lose(task: Task, *, wall: float, evidence: str) -> Task:
-    """The owner's incarnation is gone: free the task, or end it when it keeps taking workers down."""
+    """The owner's incarnation is gone: free the task, or end it when it keeps taking workers down.
+
+    Only an attempt that was started can have taken its worker down, so no other counts as a loss.
+    """
     _require(task, task.state == "running", "lost")
-    task = _count(dataclasses.replace(task, losses=task.losses + 1), "lost")
+    if task.started_at is not None:
+        task = _count(dataclasses.replace(task, losses=task.losses + 1), "lost")
     task = _with_event(task, "lost", wall, worker=task.owner, note=evidence)
     if task.cancel_requested is not None:
         return _cancelled(task, wall)
@@ -286,13 +304,14 @@ def lose(task: Task, *, wall: float, evidence: str) -> Task:
         message = f"{task.losses} workers were lost while running it: " + ", ".join(
             f"{event.worker} at epoch {event.epoch}" for event in lost
         )
-        task = dataclasses.replace(task, error={"kind": "lost", "message": message})
+        task = dataclasses.replace(task, error={"kind": "lost", "message": _storable(message)})
         return _end_run(task, "dead", "dead", wall, reason=message)
     return _release(task)
 
 
 def cancel(task: Task, *, wall: float, reason: str) -> Task:
     """Cancel at once what does not run; ask the owner to end what does."""
+    reason = one_line(reason, MAX_NOTE)
     if task.state == "running":
         return dataclasses.replace(task, cancel_requested=task.cancel_requested or reason)
     _require(task, task.state == "pending", "cancelled")
@@ -327,6 +346,11 @@ def _count(task: Task, cause: Cause) -> Task:
     return dataclasses.replace(task, causes={**task.causes, cause: task.causes.get(cause, 0) + 1})
 
 
+def _storable(message: str) -> str:
+    """A message of somebody else's program, as it may be kept: cut, and without halves of surrogate pairs."""
+    return message[:MAX_MESSAGE].encode("utf-8", "replace").decode("utf-8")
+
+
 def _release(task: Task) -> Task:
     return dataclasses.replace(
         task, state="pending", owner=None, incarnation=None, started_at=None, cancel_requested=None
@@ -346,6 +370,8 @@ def _cancelled(task: Task, wall: float) -> Task:
 
 
 def _end_run(task: Task, state: State, event: str, wall: float, *, reason: str | None) -> Task:
+    if reason is not None:
+        reason = one_line(reason, MAX_NOTE)
     task = dataclasses.replace(
         task, state=state, finished_at=rfc3339(wall), reason=reason, cancel_requested=None
     )
@@ -355,8 +381,8 @@ def _end_run(task: Task, state: State, event: str, wall: float, *, reason: str |
 def _with_event(
     task: Task, event: str, wall: float, *, worker: str | None = None, note: str | None = None
 ) -> Task:
-    if note is not None and len(note) > 500:
-        note = note[:499] + "…"
+    if note is not None:
+        note = one_line(note, MAX_NOTE)
     line = Event(at=rfc3339(wall), event=event, worker=worker, epoch=task.epoch, note=note)
     history = (*task.history, line)
     if len(history) > 2 * HISTORY_ENDS:

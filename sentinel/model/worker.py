@@ -59,8 +59,8 @@ class Worker:
         """The worker stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
         fields = Fields(key, document)
         worker = cls(
-            id=fields.text("id"),
-            incarnation=fields.text("incarnation"),
+            id=fields.id("id"),
+            incarnation=fields.id("incarnation"),
             hostname=fields.text("hostname"),
             region=fields.maybe_text("region"),
             environment=fields.maybe_text("environment"),
@@ -112,7 +112,7 @@ class Incarnation:
         fields = Fields(key, document)
         proof = fields.take("proof", (dict, type(None)), None)
         incarnation = cls(
-            id=fields.text("id"),
+            id=fields.id("id"),
             worker=fields.text("worker"),
             kind="lock" if fields.text("kind", "worker") == "lock" else "worker",
             hostname=fields.text("hostname", ""),
@@ -165,7 +165,7 @@ class Session:
         """The session read from register ``name``. Raises `BadRecord` when it is none."""
         fields = Fields(name, document)
         return cls(
-            incarnation=fields.text("incarnation"),
+            incarnation=fields.id("incarnation"),
             worker=fields.text("worker"),
             seq=fields.count("seq"),
             interval=fields.seconds("interval"),

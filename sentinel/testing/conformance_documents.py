@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinel.errors import BadRecord
+from sentinel.model.codec import MAX_DOCUMENT_BYTES
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Refused, Store
 from sentinel.testing.workbench import StoreBench, attempt, landed, transaction
 
@@ -233,7 +234,8 @@ class CommitConformance:
         assert one.read().get("tasks/a") is None
 
     def test_a_document_over_the_limit_is_refused_and_changes_nothing(self, one: Store) -> None:
-        outcome = attempt(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {"text": "x" * 300_000}}))
+        large = {"text": "x" * MAX_DOCUMENT_BYTES}
+        outcome = attempt(one, transaction({"tasks/a": ABSENT}, {"tasks/a": large}))
         assert isinstance(outcome, Refused)
         assert "limit" in outcome.reason
         assert one.read().get("tasks/a") is None
@@ -247,7 +249,7 @@ class CommitConformance:
     def test_only_the_culprit_of_a_batch_is_refused(self, one: Store) -> None:
         batch = [
             transaction({"tasks/a": ABSENT}, {"tasks/a": {"n": 1}}),
-            transaction({"tasks/b": ABSENT}, {"tasks/b": {"text": "x" * 300_000}}),
+            transaction({"tasks/b": ABSENT}, {"tasks/b": {"text": "x" * MAX_DOCUMENT_BYTES}}),
             transaction({"tasks/c": ABSENT}, {"tasks/c": {"n": 3}}),
         ]
         assert [type(outcome) for outcome in one.commit(batch)] == [Committed, Refused, Committed]
