@@ -35,7 +35,7 @@ def check_id(text: str, what: str) -> str:
     """
     if is_id(text):
         return text
-    shown = ascii(text if len(text) <= 40 else text[:40] + "…")
+    shown = ascii(text[:40]) + ("…" if len(text) > 40 else "")
     raise BadInput(f"{what} {shown} is not valid: use {RULE}")
 
 

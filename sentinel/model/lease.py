@@ -9,6 +9,7 @@ each way from true time, the owner is always done first.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 #: How far the rate of a machine's clock may be off, either way. Crystal clocks are off by less than
 #: 0.1 %; the margin covers virtual machines that are slewed hard.
@@ -31,6 +32,8 @@ class LeaseTimes:
     stale: float
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.interval) and math.isfinite(self.stale)):
+            raise ValueError("the heartbeat interval and the stale threshold must be finite numbers")
         if self.interval <= 0:
             raise ValueError(f"the heartbeat interval of {self.interval:g} s is not positive")
         if self.stale < 3 * self.interval:
@@ -40,8 +43,8 @@ class LeaseTimes:
             )
         if self.work_limit < 2 * self.interval + self.write_timeout:
             raise ValueError(
-                f"a stale threshold of {self.stale:g} s leaves a peer only {self.work_limit:.1f} s to stop by "
-                f"itself, less than two heartbeat intervals and a write time-out "
+                f"a stale threshold of {self.stale:g} s leaves a peer only {self.work_limit:.1f} s to stop "
+                f"by itself, less than two heartbeat intervals and a write time-out "
                 f"({2 * self.interval + self.write_timeout:.1f} s); raise the threshold or lower the interval"
             )
 
