@@ -31,7 +31,8 @@ def acquire(
 ) -> tuple[Transaction, Lock]:
     """Take a lock that is new, free, expired, or left behind by an incarnation that is gone.
 
-    Raises `LockHeld`, naming the holder, when it is none of these.
+    Raises `LockHeld`, naming the holder, when it is none of these, and `LockLost` when ``incarnation``, which
+    is to hold it, is not live.
     """
     key = layout.lock_key(name)
     lock = load_lock(snapshot, name)
@@ -49,7 +50,10 @@ def acquire(
             f"for {lock.ttl:g} s"
         )
     if incarnation is not None:
-        change.expect(layout.incarnation_key(incarnation))
+        own = layout.incarnation_key(incarnation)
+        if snapshot.version(own) is ABSENT:
+            raise LockLost(f"lock {name} cannot be taken: the session {incarnation} is not live any more")
+        change.expect_present(own)
     taken = lock.acquire(holder=holder, incarnation=incarnation, ttl=ttl, at=rfc3339(wall))
     change.put(key, taken)
     return change.transaction(f"acquire lock {name} epoch {taken.epoch} by {holder}"), taken

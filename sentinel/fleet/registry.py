@@ -7,21 +7,28 @@ from collections.abc import Iterable
 
 from sentinel.errors import BadRecord, Conflict, NotFound
 from sentinel.fleet import tasks
-from sentinel.fleet.view import View
+from sentinel.fleet.view import View, load
 from sentinel.model import layout
 from sentinel.model.task import Ending, Fence, end_attempt
 from sentinel.model.worker import Incarnation, Worker
-from sentinel.store.base import Snapshot, Transaction
+from sentinel.store.base import ABSENT, Snapshot, Transaction
 from sentinel.store.transact import Change
 
 
 def predecessor(snapshot: Snapshot, worker_id: str) -> str | None:
     """The live incarnation that speaks for ``worker_id`` now, or None."""
     worker = load_worker(snapshot, worker_id)
-    if worker is None:
+    if worker is not None:
+        live = snapshot.version(layout.incarnation_key(worker.incarnation)) is not ABSENT
+        return worker.incarnation if live else None
+    if snapshot.version(layout.worker_key(worker_id)) is ABSENT:
         return None
-    key = layout.incarnation_key(worker.incarnation)
-    return worker.incarnation if isinstance(snapshot.version(key), str) else None
+    # The record cannot be read, so whoever lives under this id is known by its own record alone.
+    for key in snapshot.list(layout.INCARNATIONS):
+        found = load(snapshot, key, Incarnation.load)
+        if isinstance(found, Incarnation) and found.kind == "worker" and found.worker == worker_id:
+            return found.id
+    return None
 
 
 def load_worker(snapshot: Snapshot, worker_id: str) -> Worker | None:
@@ -44,7 +51,11 @@ def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarn
     worker = dataclasses.replace(worker, incarnation=incarnation.id, registered_at=incarnation.started_at)
     if before is not None:
         change.expect_absent(layout.incarnation_key(before.incarnation))
-        worker = worker.stamped(before.rev, before.tx)
+        worker = dataclasses.replace(worker, extra=before.extra).stamped(before.rev, before.tx)
+    else:
+        living = predecessor(snapshot, worker.id)
+        if living is not None:
+            change.expect_absent(layout.incarnation_key(living))
     change.put(layout.worker_key(worker.id), worker)
     change.put(layout.incarnation_key(incarnation.id), incarnation)
     change.expect_absent(layout.incarnation_key(incarnation.id))
@@ -73,7 +84,7 @@ def leave(
     registration too. A claim that is not in force any more is left out: its result is stale.
     """
     key = layout.incarnation_key(incarnation.id)
-    change.expect(key)
+    change.expect_present(key)
     for fence, ending in endings:
         task = view.tasks.get(fence.task)
         if task is not None and task.held_under(fence):
@@ -93,12 +104,14 @@ def remove(change: Change, snapshot: Snapshot, worker_id: str) -> Transaction:
     key = layout.worker_key(worker_id)
     if worker is None and not change.holds(key):
         raise NotFound(f"there is no worker {worker_id!r}; `sentinel workers list` shows all")
+    living = predecessor(snapshot, worker_id)
+    if living is not None:
+        host = f" on {worker.hostname}" if worker is not None else ""
+        raise Conflict(
+            f"worker {worker_id} is live{host} (incarnation {living}); "
+            "stop it first, or wait until it was failed over"
+        )
     if worker is not None:
-        if predecessor(snapshot, worker_id) is not None:
-            raise Conflict(
-                f"worker {worker_id} is live on {worker.hostname} (incarnation {worker.incarnation}); "
-                "stop it first, or wait until it was failed over"
-            )
         change.expect_absent(layout.incarnation_key(worker.incarnation))
     change.delete(key)
     return change.transaction(f"remove worker {worker_id}")

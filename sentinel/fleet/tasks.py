@@ -10,6 +10,8 @@ from sentinel.errors import Conflict, NotFound
 from sentinel.fleet.view import View, load_task
 from sentinel.model import layout
 from sentinel.model import task as model
+from sentinel.model.codec import encode
+from sentinel.model.line import one_line
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.store.base import Snapshot, Transaction
 from sentinel.store.transact import Change
@@ -37,7 +39,7 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
     """
     existing = load_task(snapshot, task.id)
     if existing is not None:
-        differing = [name for name in _SPEC if getattr(existing, name) != getattr(task, name)]
+        differing = [name for name in _SPEC if _as_json(existing, name) != _as_json(task, name)]
         if differing:
             raise Conflict(
                 f"task {task.id} exists already with another {', '.join(differing)}; "
@@ -55,11 +57,17 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
     return change.transaction(f"submit {task.id} ({task.type})"), task
 
 
+def _as_json(task: Task, name: str) -> object:
+    value = getattr(task, name)
+    # Python takes 1 and true for the same value, which arguments do not.
+    return encode(value) if name in ("args", "positional") else value
+
+
 def claim(
     change: Change, task: Task, *, worker: str, incarnation: str, wall: float
 ) -> tuple[Transaction, Task]:
     """``worker`` takes ``task`` as it was read, to start it when this has landed."""
-    change.expect(layout.incarnation_key(incarnation))
+    change.expect_present(layout.incarnation_key(incarnation))
     claimed = model.claim(task, worker=worker, incarnation=incarnation, wall=wall)
     write_task(change, claimed)
     return change.transaction(f"claim {task.id} epoch {claimed.epoch} by {worker}"), claimed
@@ -70,7 +78,7 @@ def end(change: Change, view: View, fence: Fence, ending: Ending, *, wall: float
     task = view.tasks.get(fence.task)
     if task is None or not task.held_under(fence):
         return None
-    change.expect(layout.incarnation_key(fence.incarnation))
+    change.expect_present(layout.incarnation_key(fence.incarnation))
     after = model.end_attempt(task, ending, wall=wall)
     write_task(change, after)
     return change.transaction(f"{_verb(after, ending)} {task.id} epoch {task.epoch} by {task.owner}")
@@ -109,7 +117,7 @@ def cancel(
     after = model.cancel(task, wall=wall, reason=reason)
     write_task(change, after)
     verb = "cancel" if after.ended else "ask to cancel"
-    return change.transaction(f"{verb} {task_id} ({_one_line(reason)})"), after
+    return change.transaction(f"{verb} {task_id} ({one_line(reason, 80)})"), after
 
 
 def retry(change: Change, snapshot: Snapshot, task_id: str, *, wall: float) -> tuple[Transaction, Task]:
@@ -143,8 +151,3 @@ def existing(snapshot: Snapshot, task_id: str) -> Task:
     if task is None:
         raise NotFound(f"there is no task {task_id!r}; `sentinel tasks list` shows all")
     return task
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else line[:79] + "…"

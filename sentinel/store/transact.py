@@ -17,6 +17,7 @@ from sentinel.clock import Clock
 from sentinel.errors import Conflict, OutcomeUnknown, Rejected, Unavailable
 from sentinel.model.codec import Document
 from sentinel.model.ids import IdSource
+from sentinel.model.line import one_line
 from sentinel.store.base import (
     ABSENT,
     DELETE,
@@ -30,6 +31,11 @@ from sentinel.store.base import (
 )
 
 T = TypeVar("T")
+
+#: A version that no record has.
+_NEVER = ""
+#: Longest line in the audit, in characters.
+_MAX_NOTE = 500
 
 
 class Record(Protocol):
@@ -65,6 +71,16 @@ class Change:
         self._expect[key] = ABSENT
         return self
 
+    def expect_present(self, key: str) -> Change:
+        """Land only while ``key`` is there, and as it is in the snapshot; without it there, never.
+
+        For the record that gives the right to act: what acts in the name of one that is gone must bounce,
+        where `expect` would take its absence for what is wanted.
+        """
+        version = self._snapshot.version(key)
+        self._expect[key] = _NEVER if version is ABSENT else version
+        return self
+
     def expect_version(self, key: str, version: Expected) -> Change:
         """Land only while ``key`` has this very version."""
         self._expect[key] = version
@@ -87,8 +103,8 @@ class Change:
         return self
 
     def transaction(self, note: str) -> Transaction:
-        """The finished transaction, with its line for the audit."""
-        return Transaction(self._tx, dict(self._expect), dict(self._write), note)
+        """The finished transaction; ``note``, whatever texts went into it, is one line of the audit."""
+        return Transaction(self._tx, dict(self._expect), dict(self._write), one_line(note, _MAX_NOTE))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,7 +162,7 @@ class Transactor:
         started = self.clock.now()
 
         def pause(state: tenacity.RetryCallState) -> float:
-            ceiling = min(2.0, 0.02 * 2 ** min(state.attempt_number, 10))
+            ceiling = min(2.0, 0.02 * 2 ** min(state.attempt_number - 1, 10))
             return self.rng.uniform(0.0, ceiling)
 
         return tenacity.Retrying(
