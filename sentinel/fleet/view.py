@@ -120,10 +120,11 @@ def load_lock(snapshot: Snapshot, name: str) -> Lock | None:
 
 
 def load_session(name: str, register: Register | None) -> Session | None:
-    """The session in a register, or None when it is missing or unreadable."""
+    """The session in a register, or None when it is missing, unreadable, or another's than its name says."""
     if register is None or register.document is None:
         return None
     try:
-        return Session.load(name, register.document)
+        session = Session.load(name, register.document)
     except BadRecord:
         return None
+    return session if layout.session_register(session.incarnation) == name else None
