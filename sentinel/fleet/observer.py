@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sentinel.model.lock import MAX_TTL
 from sentinel.store.base import ABSENT, Expected
+
+#: Sightings of things that nobody looked at for so many seconds are not kept: twice the longest TTL.
+_FORGET_AFTER = 2 * MAX_TTL
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +91,9 @@ def load_sightings(path: Path, boot: str, now: float) -> dict[str, Sighting]:
             for name, (version, first, last) in kept["sightings"].items()
             if version is None or isinstance(version, str)
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
-    return {name: sighting for name, sighting in found.items() if sighting.last_sent <= now}
+    return {name: found[name] for name in found if now - _FORGET_AFTER <= found[name].last_sent <= now}
 
 
 def save_sightings(path: Path, boot: str, sightings: Mapping[str, Sighting]) -> None:
@@ -113,6 +117,7 @@ class KeptObserver:
     def __init__(self, path: Path, boot: str, now: Callable[[], float]) -> None:
         self._path = path
         self._boot = boot
+        self._now = now
         self.observer = Observer(load_sightings(path, boot, now()))
 
     def save(self, names: Iterable[str]) -> None:
@@ -121,7 +126,7 @@ class KeptObserver:
         A folder that cannot be written is no error: the next command starts to observe anew.
         """
         mine = self.observer.sightings()
-        kept = load_sightings(self._path, self._boot, float("inf"))
+        kept = load_sightings(self._path, self._boot, self._now())
         kept.update({name: mine[name] for name in names if name in mine})
         try:
             save_sightings(self._path, self._boot, kept)
