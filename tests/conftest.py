@@ -39,7 +39,7 @@ def check_requirement(name: str, found: bool, reason: str, *, required: frozense
 
 @pytest.fixture(scope="session")
 def require() -> Require:
-    """``require("sshd", shutil.which("sshd") is not None, "no sshd on PATH")`` at the top of a test or fixture.
+    """``require("sshd", which("sshd") is not None, "no sshd on PATH")``, in a test or a fixture.
 
     On a person's machine a test that needs what is not there is skipped with the reason; where the
     comma-separated ``SENTINEL_REQUIRE`` names it, as `.ci/run` does, the test fails instead.
