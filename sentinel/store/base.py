@@ -60,8 +60,9 @@ class Transaction:
         blind = self.write.keys() - self.expect.keys()
         if blind:
             raise ValueError(f"transaction {self.note!r} writes {sorted(blind)} without expecting a version")
-        if "\n" in self.note or not self.note:
-            raise ValueError(f"the note {self.note!r} is not one line")
+        # It is a line of a commit message: a NUL would cut the trailers off, and more than "\n" ends a line.
+        if not self.note or not self.note.isprintable():
+            raise ValueError(f"the note {self.note!r} is not one printable line")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Snapshot(ABC):
 
     @abstractmethod
     def get(self, key: str) -> Document | None:
-        """The document at ``key``, the caller's own copy, or None. Raises `BadRecord` when it is unreadable."""
+        """The document at ``key``, the caller's own copy, or None. Raises `BadRecord` when unreadable."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:
@@ -183,7 +184,7 @@ class Landing:
 
 
 def land(batch: Sequence[Transaction], base: Snapshot) -> Landing:
-    """Judge a batch, in order, against ``base`` and against each other. Pure; every store lands through it."""
+    """Judge a batch, in order, against ``base`` and against each other. Pure; all stores land through it."""
     overlay: dict[str, Expected | None] = {}
     accepted: list[Transaction] = []
     conflicts: dict[int, Conflicted] = {}
