@@ -51,7 +51,8 @@ def scheme_of(url: str) -> str:
         )
     if scheme not in OPENERS:
         known = ", ".join(f"{name}://" for name in sorted(OPENERS))
-        raise BadInput(f"no store opens {url!r}; this version knows {known} and plain paths")
+        # Not the whole URL: there may be a password in it.
+        raise BadInput(f"no store opens {scheme!r} URLs; this version knows {known} and plain paths")
     return scheme
 
 
@@ -71,7 +72,7 @@ def open_store(url: str, options: StoreOptions) -> Store:
 
 
 def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
-    """Make the store, or do nothing where it exists; one sentence for each thing that was (or would be) done."""
+    """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
     creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
 
