@@ -61,7 +61,7 @@ class ProofFolder:
     def proven(self, incarnation: Incarnation) -> bool:
         """Whether the lock was obtained and ``empty`` read, in the file that was announced."""
         announced = incarnation.proof
-        if announced is None or announced.boot != self._boot:
+        if announced is None or not announced.boot or announced.boot != self._boot:
             return False
         try:
             descriptor = os.open(self._path(incarnation.id), os.O_RDONLY | os.O_CLOEXEC)
