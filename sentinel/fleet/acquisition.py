@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from sentinel.clock import rfc3339
 from sentinel.fleet import failover, locks
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
@@ -31,7 +32,11 @@ class Acquisition:
 
     def attempt(self, *, dry_run: bool = False) -> Lock:
         """One look, and the lock if it can be had. Raises `LockHeld` while it cannot, and store errors."""
-        self._judge_the_holder(act=not dry_run)
+        clock = self.transactor.clock
+        suspected = self._judge_the_holder(act=not dry_run)
+        if suspected is not None and dry_run:
+            at = rfc3339(clock.wall())
+            return suspected.acquire(holder=self.holder, incarnation=self.incarnation, ttl=self.ttl, at=at)
 
         def decide(snapshot: Snapshot) -> tuple[Transaction | None, Lock]:
             transaction, lock = locks.acquire(
@@ -42,47 +47,37 @@ class Acquisition:
                 incarnation=self.incarnation,
                 ttl=self.ttl,
                 observer=self.observer,
-                wall=self.transactor.clock.wall(),
+                wall=clock.wall(),
             )
             return (None if dry_run else transaction), lock
 
         return self.transactor.transact(decide)
 
-    def watched(self) -> list[str]:
-        """Names of the sightings that this acquisition rests on, for whoever keeps them."""
-        lock = load_lock(self.transactor.store.read(), self.name)
-        names = [lock_key(self.name)]
-        if lock is not None and lock.incarnation is not None:
-            names.append(session_register(lock.incarnation))
-        return names
-
-    def _judge_the_holder(self, *, act: bool) -> None:
+    def _judge_the_holder(self, *, act: bool) -> Lock | None:
+        """Look at the holder; the lock, if that is an incarnation to be failed over, which ``act`` does."""
         clock, store = self.transactor.clock, self.transactor.store
         sent = clock.now()
         snapshot = store.read()
         lock = load_lock(snapshot, self.name)
         if lock is None or not lock.held:
-            return
+            return None
         if lock.incarnation is None:
             key = lock_key(self.name)
             self.observer.note(key, snapshot.version(key), sent=sent, reply=clock.now())
-            return
+            return None
         registers = store.published()
         name = session_register(lock.incarnation)
         version: Expected = registers[name].version if name in registers else ABSENT
         self.observer.note(name, version, sent=sent, reply=clock.now())
         view = Reader().view(snapshot)
-        if act and view.live(lock.incarnation) and lock.incarnation != self.incarnation:
-            failover.take_over(
-                self.transactor,
-                view,
-                registers,
-                self.observer,
-                lock.incarnation,
-                stale=self.stale,
-                proof=self.proof,
-                by=self.holder,
-            )
+        if not view.live(lock.incarnation) or lock.incarnation == self.incarnation:
+            return None
+        found = failover.suspect(
+            view, registers, self.observer, lock.incarnation, stale=self.stale, proof=self.proof
+        )
+        if found is not None and act:
+            failover.fail_over(self.transactor, view, found, by=self.holder)
+        return None if found is None else lock
 
     def held(self) -> bool:
         """Whether this acquisition's incarnation holds the lock now. Raises store errors."""

@@ -142,12 +142,15 @@ def take_over(
     faster). Raises store errors.
     """
     found = suspect(view, registers, observer, name, stale=stale, proof=proof)
-    if found is None:
-        return None
+    return found if found is not None and fail_over(transactor, view, found, by=by) else None
+
+
+def fail_over(transactor: Transactor, view: View, found: Suspect, *, by: str) -> bool:
+    """Both steps for a suspect; False when it is alive, or somebody else was faster. Raises store errors."""
     if not seal(transactor.store, found, by=by, sent_at=rfc3339(transactor.clock.wall())):
-        return None
+        return False
     (outcome,) = transactor.store.commit([bury(transactor.change(view.snapshot), found, by=by)])
-    return found if isinstance(outcome, Committed) else None
+    return isinstance(outcome, Committed)
 
 
 def orphans(
