@@ -95,10 +95,16 @@ def _state_folder(invocation: Invocation) -> Check:
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
+    from sentinel.settings import documented_keys
+
     for warning in settings.warnings:
         yield Check(name="configuration", level="warn", message=warning)
     files = ", ".join(settings.files) or "no file, defaults and environment only"
     yield Check(name="configuration", message=f"valid: {files}")
+    for key in documented_keys():
+        origin = settings.origin_of(key.python)
+        if origin != "default":
+            yield Check(name="setting", message=f"{key.python} comes from {origin}")
 
 
 def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Check]:
