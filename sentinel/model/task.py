@@ -120,7 +120,7 @@ class Task:
     result_blob: str | None = None
     error: Mapping[str, str] | None = None
     exit_code: int | None = None
-    #: ``blob`` (name), ``bytes`` (before truncation), ``truncated`` of the last ended attempt.
+    #: ``blob`` (name), ``bytes`` (as kept), ``truncated`` of the last ended attempt.
     log: Mapping[str, Any] | None = None
     history: tuple[Event, ...] = ()
 

@@ -26,8 +26,13 @@ _CAUSES: dict[RunCause, Cause] = {
 }
 
 
-def ending_of(end: RunEnd, spec: RunSpec, keep: Callable[[Sequence[bytes]], list[str]]) -> Ending:
-    """How the attempt ended. Log and large result go through ``keep``, which may raise store errors."""
+def ending_of(
+    end: RunEnd, spec: RunSpec, keep: Callable[[Sequence[bytes]], list[str]], *, started: bool
+) -> Ending:
+    """How the attempt ended; ``started`` tells whether its program ever ran.
+
+    Log and large result go through ``keep``, which may raise store errors.
+    """
     output = _read(Path(spec.log_path), spec.output_limit)
     left = _result(spec)
     cause, message = _judge(end, spec, left)
@@ -42,8 +47,8 @@ def ending_of(end: RunEnd, spec: RunSpec, keep: Callable[[Sequence[bytes]], list
         result_blob=names[-1] if large else None,
         exit_code=end.exit_code,
         log={"blob": names[0], "bytes": end.log_bytes, "truncated": end.truncated} if output else None,
-        # What never ran will not run better the next time.
-        retry=not (end.cause == "error" and end.exit_code is None and end.signal is None and not output),
+        # What could not be started will not be started the next time; whatever ran may run better.
+        retry=started,
     )
 
 

@@ -135,6 +135,7 @@ class Guard:
             lambda snapshot: (registry.enter(self._transactor.change(snapshot), incarnation), None)
         )
         lease = Lease(self._clock, overseer.extend)
+        command = _Command(overseer, lease)
         store = self._open_store()
         beat = Beat(
             store=store,
@@ -161,9 +162,9 @@ class Guard:
             try:
                 lock = self._acquire(acquisition, lease)
                 overseer.start(self._spec(lock, stdio))
-                return self._follow(acquisition, lock, lease, overseer)
+                return self._follow(acquisition, lock, lease, command)
             finally:
-                self._leave(incarnation, overseer, lease)
+                self._leave(incarnation, command, lease)
 
     def _acquire(self, acquisition: Acquisition, lease: Lease) -> Lock:
         until = self._clock.now() + self._options.wait
@@ -191,35 +192,28 @@ class Guard:
             stdio=stdio,
         )
 
-    def _follow(self, acquisition: Acquisition, lock: Lock, lease: Lease, overseer: Overseer) -> RunEnd:
+    def _follow(self, acquisition: Acquisition, lock: Lock, lease: Lease, command: _Command) -> RunEnd:
         asked = 0
         lost: str | None = None
         while True:
             self._progress = self._clock.now()
-            for event in overseer.events():
-                match event:
-                    case Ended(end):
-                        if lost is None and lease.fenced is None:
-                            return end
-                        raise LockLost(
-                            f"lock {lock.name} was lost ({lost or lease.fenced}); the command was ended"
-                        )
-                    case Refused(_, why):
-                        raise Conflict(f"the command was not started: {why}")
-                    case Fenced() | Gone():
-                        lease.fence("its session could not be renewed in time")
-                    case _:
-                        pass
+            command.take_events()
+            if command.refused is not None and lease.fenced is None:
+                raise Conflict(f"the command was not started: {command.refused}")
+            if command.over:
+                lost = lost or lease.fenced
+                if lost is None and command.end is not None:
+                    return command.end
+                raise LockLost(f"lock {lock.name} was lost ({lost}); the command was ended")
             if lost is None:
                 lost = lease.fenced or self._lost(acquisition)
                 if lost is not None:
                     log.error("lock %s is lost: %s; ending the command", lock.name, lost)
-                    overseer.end()
+                    command.overseer.end()
             if self._signals.count > asked:
                 asked = self._signals.count
-                overseer.stop(
-                    run_name(lock.name, lock.epoch), "cancelled", self._options.grace if asked == 1 else 0.0
-                )
+                grace = self._options.grace if asked == 1 else 0.0
+                command.overseer.stop(run_name(lock.name, lock.epoch), "cancelled", grace)
             self._wakeup.wait(_POLL)
 
     def _lost(self, acquisition: Acquisition) -> str | None:
@@ -230,11 +224,14 @@ class Guard:
             log.warning("cannot look at lock %s: %s", self._options.lock, error)
             return None
 
-    def _leave(self, incarnation: Incarnation, overseer: Overseer, lease: Lease) -> None:
-        overseer.end()
-        if lease.fenced is None and not self._emptied(overseer):
-            lease.fence("its supervisor did not report that everything has ended")
-        if lease.fenced is not None:
+    def _leave(self, incarnation: Incarnation, command: _Command, lease: Lease) -> None:
+        command.overseer.end()
+        until = self._clock.now() + self._options.times.stale
+        while not (command.empty or command.gone) and self._clock.now() < until:
+            self._wakeup.wait(0.2)
+            command.take_events()
+        # Leave always follows `empty`; without it, the others wait for the silence.
+        if lease.fenced is not None or not command.empty:
             return
         with suppress(StoreError, Conflict):
             self._transactor.transact(lambda snapshot: (self._leaving(snapshot, incarnation), None))
@@ -247,16 +244,41 @@ class Guard:
         change = self._transactor.change(snapshot)
         return registry.leave(change, view, incarnation, (), wall=self._clock.wall())
 
-    def _emptied(self, overseer: Overseer) -> bool:
-        until = self._clock.now() + self._options.times.stale
-        while self._clock.now() < until:
-            for event in overseer.events():
-                if isinstance(event, Empty):
-                    return True
-                if isinstance(event, Gone):
-                    return False
-            self._wakeup.wait(0.2)
-        return False
+
+class _Command:
+    """What the overseer has told so far about the one command; nothing that it says is lost."""
+
+    def __init__(self, overseer: Overseer, lease: Lease) -> None:
+        self.overseer = overseer
+        self._lease = lease
+        self.end: RunEnd | None = None
+        self.refused: str | None = None
+        #: Whether the supervisor said that nothing is left.
+        self.empty = False
+        #: Whether it died without saying so.
+        self.gone = False
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.end is not None or self.refused is not None or self.empty or self.gone
+
+    def take_events(self) -> None:
+        for event in self.overseer.events():
+            match event:
+                case Ended(end):
+                    self.end = end
+                case Refused(_, why):
+                    self.refused = why
+                case Empty():
+                    self.empty = True
+                case Gone():
+                    self.gone = True
+                    self._lease.fence("its supervisor died")
+                case Fenced():
+                    self._lease.fence("its session could not be renewed in time")
+                case _:
+                    pass
 
 
 def _standard_streams() -> tuple[int, int, int]:

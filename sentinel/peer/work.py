@@ -19,7 +19,7 @@ from sentinel.model.task import Ending, Fence, Task
 from sentinel.peer.endings import ending_of
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
-from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused
+from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, Started
 from sentinel.peer.run.spec import RunEnd, RunSpec
 from sentinel.store.base import Committed, Outcome, Transaction
 from sentinel.store.base import Refused as RefusedByStore
@@ -54,6 +54,8 @@ class Counters:
 class _Running:
     fence: Fence
     spec: RunSpec
+    #: Whether its program was seen to run.
+    started: bool = False
     stopping: bool = False
 
 
@@ -132,6 +134,9 @@ class Work:
                     run = self._running.pop(end.run, None)
                     if run is not None:
                         self._over.append((run, end))
+                case Started(name, _):
+                    if name in self._running:
+                        self._running[name].started = True
                 case Refused(name, why):
                     run = self._running.pop(name, None)
                     if run is not None:
@@ -144,8 +149,6 @@ class Work:
                 case Gone(status):
                     self.gone = True
                     self._lease.fence(f"its supervisor died (status {status})")
-                case _:
-                    pass
 
     def stop_unwanted(self, view: View) -> None:
         """Stop what is to be cancelled, and what runs under a claim that is not in force any more."""
@@ -174,7 +177,7 @@ class Work:
             if end.cause == "exit" and end.ended_at >= self._lease.deadline:
                 # It outlived the right to its lease: somebody else may have begun it anew.
                 end = dataclasses.replace(end, cause="fenced", exit_code=None)
-            ending = ending_of(end, run.spec, self._transactor.store.keep)
+            ending = ending_of(end, run.spec, self._transactor.store.keep, started=run.started)
             self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
             self._over.pop(0)
 
