@@ -105,7 +105,7 @@ def _play(
     interrupted: Callable[[], str | None],
 ) -> Report:
     """The whole demo with its files in ``folder``; when it returns or raises, no peer is left."""
-    from sentinel.client import Client
+    from sentinel.client import Client, ClientOptions
     from sentinel.clock import SystemClock
     from sentinel.demo.display import open_display
     from sentinel.demo.fleet import Fleet
@@ -120,7 +120,10 @@ def _play(
             fleet.init()
             for number in range(1, peers + 1):
                 fleet.start(f"demo-{number}", slots=SLOTS, extra=extra)
-            client = opened.enter_context(Client(str(fleet.store), state_folder=fleet.state_folder))
+            options = ClientOptions(fsync=False)  # as for the peers
+            client = opened.enter_context(
+                Client(str(fleet.store), state_folder=fleet.state_folder, options=options)
+            )
             scenario = Scenario(
                 work, fleet=fleet, client=client, display=display, clock=clock, interrupted=interrupted
             )

@@ -12,8 +12,8 @@ from sentinel.clock import Clock
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Seconds between two lines on what is no terminal.
-LINE_EVERY = 2.0
+#: Seconds between two lines on what is no terminal, and between two pictures on one.
+LINE_EVERY, PICTURE_EVERY = 2.0, 0.1
 #: How the states of tasks are called here, in this order.
 _STATES = {
     "done": "done",
@@ -23,7 +23,7 @@ _STATES = {
     "cancelled": "cancelled",
     "dead": "dead",
 }
-_STYLES = {"online": "green", "busy": "green", "killed": "bold red", "done": "green", "failed": "red"}
+_STYLES = {"online": "green", "busy": "green", "killed": "bold red", "gone": "red"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +92,16 @@ class Lines:
 class _Terminal:
     """A picture that is drawn again in its place, and lines above it."""
 
-    def __init__(
-        self, say: Callable[[str], None], draw: Callable[[RenderableType], None], clock: Clock
-    ) -> None:
-        self._lines = Lines(say, clock)
+    def __init__(self, lines: Lines, draw: Callable[[RenderableType], None], clock: Clock) -> None:
+        self.say = lines.say
         self._draw = draw
+        self._clock = clock
+        self._drawn_at = 0.0
 
     def show(self, frame: Frame) -> None:
-        self._draw(picture(frame))
-
-    def say(self, text: str) -> None:
-        self._lines.say(text)
+        if self._clock.now() - self._drawn_at >= PICTURE_EVERY:
+            self._draw(picture(frame))
+            self._drawn_at = self._clock.now()
 
 
 @contextmanager
@@ -128,23 +127,21 @@ def open_display(stream: TextIO, clock: Clock) -> Iterator[Display]:
         def draw(rendered: RenderableType) -> None:
             live.update(rendered, refresh=True)
 
-        yield _Terminal(lambda line: console.print(line, soft_wrap=True), draw, clock)
+        yield _Terminal(Lines(lambda line: console.print(line, soft_wrap=True), clock), draw, clock)
 
 
 def summary(frame: Frame) -> str:
     """The frame as one line of plain text."""
-    if not frame.total:
-        return frame.activity
-    peers = ", ".join(
-        f"{peer.id} {peer.status}"
-        if peer.status not in ("online", "busy")
-        else f"{peer.id} {len(peer.running)}/{peer.slots}"
-        for peer in frame.peers
-    )
-    states = ", ".join(
-        f"{frame.states[key]} {word}" for key, word in _STATES.items() if frame.states.get(key)
-    )
-    return f"{frame.activity}: {states} of {frame.total}; {frame.rate:.1f} tasks/s; {peers}"
+    parts = [", ".join(f"{count} {word}" for word, count in _tally(frame))]
+    if frame.peers:
+        peers = (
+            f"{peer.id} {len(peer.running)}/{peer.slots}"
+            if peer.status in ("online", "busy")
+            else f"{peer.id} {peer.status}"
+            for peer in frame.peers
+        )
+        parts += [f"{frame.rate:.1f} tasks/s", ", ".join(peers)]
+    return frame.activity + ("" if not frame.total else ": " + "; ".join(parts))
 
 
 def picture(frame: Frame) -> RenderableType:
@@ -154,25 +151,43 @@ def picture(frame: Frame) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    peers = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    parts: list[RenderableType] = [Text("")]
+    if frame.peers:
+        parts += [_peers(frame.peers), Text("")]
+    if frame.total:
+        bar = ProgressBar(total=frame.total, completed=frame.states.get("done", 0), width=40)
+        tally = Text(", ").join(Text(f"{count} {word}") for word, count in _tally(frame))
+        if frame.peers:
+            tally.append(f"; {frame.rate:.1f} tasks/s")
+        line = Table.grid(padding=(0, 2, 0, 0))
+        line.add_row(bar, tally)
+        parts.append(line)
+    return Group(*parts, Text(frame.activity, style="dim"))
+
+
+def _peers(peers: tuple[PeerLine, ...]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("PEER", "STATUS", "SLOTS", "DONE", "RUNNING"):
         # One line a peer, whatever it runs: a picture that changes its height flickers.
-        peers.add_column(
-            heading, no_wrap=True, overflow="ellipsis", justify="right" if heading == "DONE" else "left"
-        )
-    for peer in frame.peers:
-        peers.add_row(
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for peer in peers:
+        table.add_row(
             Text(peer.id),
             Text(peer.status, style=_STYLES.get(peer.status, "yellow")),
             Text(f"{len(peer.running)}/{peer.slots}"),
             Text(str(peer.finished)),
             Text(" ".join(peer.running) or "-", style="cyan" if peer.running else "dim"),
         )
-    tally = Text("  ").join(
-        Text(f"{frame.states.get(key, 0)} {word}", style=_STYLES.get(key, ""))
-        for key, word in _STATES.items()
-        if key in ("done", "running", "pending") or frame.states.get(key)
-    )
-    tally.append(f"  {frame.rate:.1f} tasks/s", style="bold")
-    bar = ProgressBar(total=max(1, frame.total), completed=frame.states.get("done", 0), width=60)
-    return Group(Text(""), peers, Text(""), bar, tally, Text(frame.activity, style="dim"))
+    return table
+
+
+def _tally(frame: Frame) -> list[tuple[str, int]]:
+    """What people call a state, and how many tasks are in it; the usual ones are always there."""
+    return [
+        (word, frame.states.get(state, 0))
+        for state, word in _STATES.items()
+        if frame.states.get(state) or state in ("done", "running", "pending")
+    ]

@@ -31,7 +31,6 @@ _HEEDED = frozenset(
         "SENTINEL_HEARTBEAT_INTERVAL",
         "SENTINEL_HEARTBEAT_STALE_THRESHOLD",
         "SENTINEL_FAILOVER_LOCAL_PROOF",
-        "SENTINEL_LOCAL_FSYNC",
         "SENTINEL_LOG_LEVEL",
     }
 )
@@ -58,6 +57,8 @@ def peer_environment(environ: Mapping[str, str], state_folder: Path) -> dict[str
         if name in _HEEDED or not (name.startswith(_SETTINGS) or name in _OTHER_SETTINGS)
     }
     kept["SENTINEL_STATE_FOLDER"] = str(state_folder)
+    # A repository that is thrown away need not survive a power cut, and some disks take long over that.
+    kept["SENTINEL_LOCAL_FSYNC"] = "false"
     root = Path(sentinel.__file__).parents[1]
     if root.name not in {"site-packages", "dist-packages"}:
         # Run from a checkout, which a process in another folder may not find by itself.

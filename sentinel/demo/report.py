@@ -204,10 +204,11 @@ def report_lines(report: Report) -> Iterator[str]:
     yield f"  tasks done     {report.done} of {report.tasks} ({shares})"
     yield f"  attempts       {report.attempts}, of which {report.losses} were lost with their worker"
     yield from _takeover_lines(report)
-    alone = f"{report.single_seconds:.1f} s in a single process"
-    yield f"  time           {report.fleet_seconds:.1f} s with the fleet, {alone}"
+    rate = report.done / report.fleet_seconds if report.fleet_seconds else 0.0
+    yield f"  time           {report.fleet_seconds:.1f} s, {rate:.1f} tasks/s, a process for each"
     verdict = "identical to" if report.identical else "NOT the same as"
-    yield f"  results        {verdict} those of a single process"
+    alone = f"those of a single process, which took {report.single_seconds:.1f} s"
+    yield f"  results        {verdict} {alone}"
     yield f"                 sha256 {report.fleet_digest[:32]}…"
     yield ""
     if report.ok:

@@ -114,7 +114,7 @@ class Scenario:
         self._submit()
         records = self._watch()
         fleet_seconds = self._clock.now() - started
-        self._display.say("all tasks have ended; now one process measures the same, to compare")
+        self._display.say("all tasks have ended")
         started = self._clock.now()
         single = self._measure_alone()
         names = {task_id: name for name, task_id in self._work.ids.items()}
@@ -190,10 +190,15 @@ class Scenario:
         """``kill -9`` a peer that runs at least two tasks."""
         if sum(task.ended for task in tasks) < _KILL_AFTER * len(self._size):
             return
-        owned = {name: _running(tasks, name) for name in self._fleet.peers}
-        name = max(owned, key=lambda peer: sum(self._size[task.id] for task in owned[peer]))
-        if len(owned[name]) < 2:
+        weights = {
+            name: sum(self._size[task.id] for task in running)
+            for name in self._fleet.peers
+            if len(running := _running(tasks, name)) >= 2
+        }
+        if not weights:
             return
+        # The one that is likely to run them for longest.
+        name = max(weights, key=lambda peer: weights[peer])
         peer = self._fleet.peers[name]
         # What was read may be over by now. A peer that stands still finishes nothing, so what it owns
         # then is what it owns when it dies.
@@ -226,10 +231,12 @@ class Scenario:
                     return
 
     def _measure_alone(self) -> dict[str, Any]:
-        results = {}
-        for number, package in enumerate(self._work.packages):
-            self._display.show(Frame(activity=f"one process measured {number} of {len(self._size)} packages"))
-            self._end_if_wanted(f"one process measured {number} of {len(self._size)} packages")
+        results: dict[str, Any] = {}
+        activity = "one process measures the same, to compare"
+        for package in self._work.packages:
+            left = len(self._size) - len(results)
+            self._display.show(Frame(activity=activity, states={"done": len(results), "pending": left}))
+            self._end_if_wanted(f"one process had measured {len(results)} packages, {left} were left")
             results[package.name] = measure_package(package.name, self._work.library)
         return results
 
