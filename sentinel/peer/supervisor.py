@@ -331,8 +331,9 @@ def _close(descriptors: Iterable[int]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Be the supervisor. The daemon decides when to stop, so signals meant for it are ignored here."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Be the supervisor. The daemon decides when to stop, so signals meant for it are ignored here;
+    SIGABRT is what systemd's watchdog sends to the whole group."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGABRT):
         signal.signal(number, signal.SIG_IGN)
     with suppress(PermissionError):  # it leads a session already
         os.setsid()
