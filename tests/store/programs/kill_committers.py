@@ -1,13 +1,14 @@
 """Kills committers at random moments, and goes on working beside them; prints what it saw as JSON.
 
-Each round forks two committers that say on a pipe what was acknowledged to them, kills both after some
-milliseconds, and then commits itself. Forking keeps a round as short as the kill wants it.
+Each round forks two committers that say on a pipe what was acknowledged to them, kills both some milliseconds
+after the first word, and then commits itself. Forking keeps a round as short as the kill wants it.
 """
 
 import itertools
 import json
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -37,6 +38,8 @@ def commit_until_killed(name: str, pipe: int) -> None:
 rng = random.Random(seed)
 reading, writing = os.pipe()
 os.set_blocking(reading, False)
+poll = select.poll()
+poll.register(reading, select.POLLIN)
 killed = locks_left = rounds = 0
 acknowledged: list[str] = []
 refused: list[str] = []
@@ -53,7 +56,8 @@ while killed < kills and time.monotonic() - began < seconds:
             finally:
                 os._exit(1)
         children.append(child)
-    time.sleep(rng.uniform(0.005, 0.06))
+    poll.poll(2000)
+    time.sleep(rng.uniform(0.0, 0.03))
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
