@@ -32,7 +32,7 @@ class Suspect:
     #: The register's version that the ground rests on; the seal expects it.
     version: Expected
     session: Session | None
-    #: ``sealed``, ``proven dead`` or ``silent for 10.2 s``.
+    #: ``proven dead`` or ``silent for 10.2 s``, and who sealed it if that was done already.
     ground: str
 
     @property
@@ -90,7 +90,7 @@ def suspect(
     session = load_session(register_name, register)
     silence = observer.silence(register_name, version)
     if session is not None and session.sealed_by is not None:
-        ground = f"sealed by {session.sealed_by}"
+        ground = f"{session.sealed_because or 'for a reason unknown'}, sealed by {session.sealed_by}"
     elif incarnation is not None and proof.proven(incarnation):
         ground = "proven dead"
     elif silence >= wait_limit(stale, incarnation, session):
@@ -114,6 +114,7 @@ def seal(store: Store, found: Suspect, *, by: str, sent_at: str) -> bool:
         ttl=0.0 if before is None else before.ttl,
         sent_at=sent_at,
         sealed_by=by,
+        sealed_because=found.ground,
     )
     outcome = store.publish(layout.session_register(found.incarnation), sealed.document(), found.version)
     return isinstance(outcome, Committed)

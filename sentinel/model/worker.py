@@ -155,6 +155,8 @@ class Session:
     sent_at: str
     #: Who sealed it; a sealed session is dead for good and is not beaten in again.
     sealed_by: str | None = None
+    #: For people: on what ground it was sealed, such as ``silent for 10.2 s``.
+    sealed_because: str | None = None
 
     def document(self) -> Document:
         """The session as JSON."""
@@ -175,4 +177,5 @@ class Session:
             max_tasks=fields.count("max_tasks", 0),
             sent_at=fields.text("sent_at", ""),
             sealed_by=fields.maybe_text("sealed_by"),
+            sealed_because=fields.maybe_text("sealed_because"),
         )
