@@ -63,7 +63,7 @@ class Locking(Section):
     )
     retry_attempts: Whole = setting(
         3,
-        "How many more times a lock that is held is tried for.",
+        "How many more times a lock that is held is tried for. Checked now, read by a later version.",
         json="distributed.locking.retryAttempts",
         ge=0,
         le=100,
@@ -71,7 +71,7 @@ class Locking(Section):
     )
     retry_delay: Number = setting(
         1.0,
-        "Pause between two such tries.",
+        "Pause between two such tries. Checked now, read by a later version.",
         json="distributed.locking.retryDelayMs",
         ge=0.01,
         le=3600,
@@ -189,7 +189,8 @@ class Retention(Section):
 
     days: Whole = setting(
         7,
-        "Days after which an ended task is pruned; until then a repeated submit of its id is recognised.",
+        "Days after which an ended task is pruned. Checked now, read by a later version: nothing is "
+        "pruned yet.",
         json="retention.days",
         unit="days",
         ge=1,
