@@ -30,7 +30,7 @@ class Worker(Section):
         env=("WORKER_ID",),
         flag="--id",
         values=ID_RULE,
-        shown_default="chosen by the program",
+        shown_default="the host's name",
     )
     hostname: Text | None = setting(
         None,
@@ -48,7 +48,7 @@ class Worker(Section):
         unit="tasks",
         ge=1,
         le=1000,
-        shown_default="chosen by the program",
+        shown_default="one per processor",
     )
     cpu_cores: Whole | None = setting(
         None,
