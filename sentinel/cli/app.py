@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sentinel import __version__
-from sentinel.cli.ending import run_to_status
+from sentinel.cli.ending import ReaderGone, run_to_status
 from sentinel.cli.lazy import LazyGroup
 
 
@@ -32,6 +32,16 @@ class Root(LazyGroup):
         if not standalone_mode:
             return command()
         sys.exit(run_to_status(command))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader of its output that went away is told apart from other broken pipes."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # click would take it for a success.
+            raise ReaderGone from error
+        return result
 
 
 @click.group(

@@ -26,12 +26,15 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 
 
+class ReaderGone(Exception):
+    """Whoever read our standard output has closed it."""
+
+
 def run_to_status(command: Callable[[], Any]) -> int:
     """Run ``command`` and give the exit status; whatever it raises becomes a line on standard error."""
     _write_anything()
     try:
         status = command()
-        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except click.UsageError as error:
         if error.ctx is not None and isinstance(error, _HELP_WANTED):
@@ -54,7 +57,7 @@ def run_to_status(command: Callable[[], Any]) -> int:
         for sentence in str(error).splitlines():
             _say(sentence)
         return error.exit_status
-    except BrokenPipeError:
+    except ReaderGone:
         # Nothing more can be written, and Python would try again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE

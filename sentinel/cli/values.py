@@ -38,19 +38,18 @@ class _Checked(_ParamType):
         return self._convert(value) if isinstance(value, str) else value
 
 
+# Python also reads 1_000 and the digits of other scripts, which few people expect.
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
+_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
 def _whole(text: str) -> object:
-    try:
-        return int(text)
-    except ValueError:
-        return text
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 def _number(text: str) -> object:
-    try:
-        # As it was typed, so that a refusal shows what stood there.
-        return int(text) if text.lstrip("-").isdecimal() else float(text)
-    except ValueError:
-        return text
+    # A whole number stays one, so that a refusal shows what was typed.
+    return float(text) if _NUMBER.fullmatch(text) and not _WHOLE.fullmatch(text) else _whole(text)
 
 
 def _seconds(what: str, low: float, high: float) -> Callable[[str], float]:

@@ -1,0 +1,93 @@
+"""``locks``, ``workers``, ``healthcheck`` and ``init`` on a real store."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.cli.conftest import Place, Run, Worked
+
+
+def test_init_makes_a_store_once(place: Place) -> None:
+    new = str(place.folder / "new.git")
+    assert "bare repository" in place.run("init", "--store", new).stdout
+    again = place.run("init", "--store", new, "--yes")
+    assert (again.status, "nothing to do" in again.stdout) == (0, True)
+
+
+def test_a_dry_init_makes_nothing(place: Place) -> None:
+    new = place.folder / "new.git"
+    assert place.run("init", "--store", str(new), "--dry-run").status == 0
+    assert not new.exists()
+
+
+def test_init_on_github_is_refused_in_this_version(run: Run) -> None:
+    ran = run("init", "--repo", "owner/repo")
+    assert (ran.status, "--repo" in ran.said) == (2, True)
+
+
+def test_workers_are_listed_and_shown(place: Place, worked: Worked) -> None:
+    (row,) = place.run("workers", "list", "-o", "json").json
+    assert (row["id"], row["status"], row["types"]) == ("w1", "online", ["shell"])
+    assert place.run("workers", "show", "w1", "-o", "json").json == row
+    assert place.run("workers", "list").stdout.splitlines()[1].split()[:3] == ["w1", "online", "0/1"]
+
+
+def test_a_live_worker_is_not_removed(place: Place, worked: Worked) -> None:
+    ran = place.run("workers", "remove", "w1")
+    assert (ran.status, "live on h" in ran.said) == (4, True)
+
+
+def test_health_is_that_of_the_named_the_configured_or_any_worker_of_the_host(place: Place) -> None:
+    assert place.run("healthcheck").status == 1
+    Worked(place, "w1", hostname="my-host")
+    assert place.run("healthcheck", "--worker", "w1").status == 0
+    assert place.run("healthcheck", WORKER_ID="w1").status == 0
+    assert place.run("healthcheck", WORKER_HOSTNAME="my-host").status == 0
+    assert place.run("healthcheck", WORKER_HOSTNAME="other-host").status == 1
+    assert place.run("healthcheck", "--worker", "w9").status == 3
+
+
+def test_a_lock_is_acquired_renewed_and_released(run: Run) -> None:
+    assert run("locks", "acquire", "x").stdout == "1\n"
+    held = run("locks", "acquire", "x")
+    assert (held.status, held.stdout, "held by" in held.said) == (4, "", True)
+    assert run("locks", "renew", "x", "--epoch", "2").status == 4
+    assert run("locks", "renew", "x", "--epoch", "1", "--ttl", "60", "-o", "json").json["ttl"] == 60
+    assert run("locks", "release", "x", "--epoch", "1").stdout == "released x\n"
+    assert run("locks", "acquire", "x").stdout == "2\n"
+    assert run("locks", "release", "x", "--force").status == 0
+    assert run("locks", "show", "y").status == 3
+
+
+def test_lock_rows_have_the_documented_fields(run: Run) -> None:
+    acquired = run("locks", "acquire", "x", "--ttl", "60", "-o", "json").json
+    assert set(acquired) == {
+        *("name", "state", "kind", "holder", "epoch", "ttl"),
+        *("acquired_at", "renewed_at", "worker", "incarnation"),
+    }
+    assert run("locks", "list", "-o", "json").json == [acquired]
+    assert run("locks", "show", "x", "-o", "json").json == acquired
+    assert run("locks", "list", "--worker", "w1", "-o", "json").json == []
+
+
+def test_the_ttl_of_a_lock_comes_from_the_settings(run: Run) -> None:
+    ran = run("locks", "acquire", "x", "-o", "json", SENTINEL_LOCKING_TTL="77")
+    assert ran.json["ttl"] == 77
+
+
+def test_eight_processes_race_for_a_lock_and_one_wins(place: Place) -> None:
+    for round_number in range(1, 3):
+        racers = [
+            subprocess.Popen(
+                place.argv("locks", "acquire", "x"),
+                env=place.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(8)
+        ]
+        outputs = [racer.communicate(timeout=120)[0] for racer in racers]
+        assert sorted(racer.returncode for racer in racers) == [0] + [4] * 7
+        assert sorted(outputs)[-1] == f"{round_number}\n"
+        assert place.run("locks", "release", "x", "--epoch", str(round_number)).status == 0
