@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from sentinel.clock import Clock
-from sentinel.errors import SentinelError
+from sentinel.errors import BadRecord, SentinelError
 from sentinel.fleet import tasks
 from sentinel.fleet.view import View
 from sentinel.model.task import Ending, Fence, Task
@@ -187,8 +187,7 @@ class Work:
             change = self._transactor.change(view.snapshot)
             transaction = tasks.end(change, view, known.fence, known.ending, wall=self._clock.wall())
             if transaction is None:
-                newest = view.task(known.fence.task)
-                self._drop(known, f"the task is at epoch {'?' if newest is None else newest.epoch}")
+                self._drop(known, _newest(view, known.fence.task))
             else:
                 yield Planned(transaction, self._recorded(known))
 
@@ -246,6 +245,14 @@ class Work:
         del self._endings[known.fence.task]
         if known.spec is not None:
             self._ended(known.spec)
+
+
+def _newest(view: View, task_id: str) -> str:
+    try:
+        task = view.task(task_id)
+    except BadRecord as problem:
+        return f"the record {problem}"
+    return "the task is gone" if task is None else f"the task is {task.state} at epoch {task.epoch}"
 
 
 def _held(view: View, incarnation: str) -> Iterator[Task]:

@@ -244,3 +244,15 @@ def test_abandoned_registers_are_swept(world: World) -> None:
     world.settle(gone)
     world.settle(survivor)
     assert len(world.fleet.registers) == 1
+
+
+def test_a_result_whose_task_record_became_unreadable_is_dropped_and_the_peer_goes_on(world: World) -> None:
+    member = world.member("w")
+    world.submit("t", "u")
+    world.settle(member)
+    world.fleet.head.state["tasks/t"] = b"{"  # type: ignore[index]  # planted behind the store's back
+    member.overseer.finish("t@1")
+    member.overseer.finish("u@1")
+    world.settle(member)
+    assert member.peer.counters.stale_results == 1
+    assert world.task("u").state == "done"
