@@ -251,6 +251,7 @@ def test_a_result_whose_task_record_became_unreadable_is_dropped_and_the_peer_go
     world.submit("t", "u")
     world.settle(member)
     world.fleet.head.state["tasks/t"] = b"{"  # type: ignore[index]  # planted behind the store's back
+    world.submit("v")
     member.overseer.finish("t@1")
     member.overseer.finish("u@1")
     world.settle(member)
