@@ -132,16 +132,16 @@ def open_display(stream: TextIO, clock: Clock) -> Iterator[Display]:
 
 def summary(frame: Frame) -> str:
     """The frame as one line of plain text."""
-    parts = [", ".join(f"{count} {word}" for word, count in _tally(frame))]
-    if frame.peers:
-        peers = (
-            f"{peer.id} {len(peer.running)}/{peer.slots}"
-            if peer.status in ("online", "busy")
-            else f"{peer.id} {peer.status}"
-            for peer in frame.peers
-        )
-        parts += [f"{frame.rate:.1f} tasks/s", ", ".join(peers)]
-    return frame.activity + ("" if not frame.total else ": " + "; ".join(parts))
+    if not frame.total:
+        return frame.activity
+    tally = ", ".join(f"{count} {word}" for word, count in _tally(frame))
+    peers = ", ".join(
+        f"{peer.id} {len(peer.running)}/{peer.slots}"
+        if peer.status in ("online", "busy")
+        else f"{peer.id} {peer.status}"
+        for peer in frame.peers
+    )
+    return f"{frame.activity}: {tally}; {frame.rate:.1f} tasks/s; {peers}"
 
 
 def picture(frame: Frame) -> RenderableType:
@@ -155,10 +155,9 @@ def picture(frame: Frame) -> RenderableType:
     if frame.peers:
         parts += [_peers(frame.peers), Text("")]
     if frame.total:
-        bar = ProgressBar(total=frame.total, completed=frame.states.get("done", 0), width=40)
+        bar = ProgressBar(total=frame.total, completed=frame.states.get("done", 0), width=30)
         tally = Text(", ").join(Text(f"{count} {word}") for word, count in _tally(frame))
-        if frame.peers:
-            tally.append(f"; {frame.rate:.1f} tasks/s")
+        tally.append(f"; {frame.rate:.1f} tasks/s")
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(bar, tally)
         parts.append(line)

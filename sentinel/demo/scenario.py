@@ -232,11 +232,10 @@ class Scenario:
 
     def _measure_alone(self) -> dict[str, Any]:
         results: dict[str, Any] = {}
-        activity = "one process measures the same, to compare"
         for package in self._work.packages:
-            left = len(self._size) - len(results)
-            self._display.show(Frame(activity=activity, states={"done": len(results), "pending": left}))
-            self._end_if_wanted(f"one process had measured {len(results)} packages, {left} were left")
+            state = f"one process measured {len(results)} of {len(self._size)} packages, to compare"
+            self._display.show(Frame(activity=state))
+            self._end_if_wanted(state)
             results[package.name] = measure_package(package.name, self._work.library)
         return results
 

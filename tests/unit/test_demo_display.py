@@ -102,8 +102,8 @@ def test_the_picture_keeps_its_height_whatever_the_peers_run() -> None:
     assert rendered(busy).count("\n") == rendered(idle).count("\n")
 
 
-def test_the_picture_of_a_single_process_has_no_peers() -> None:
-    assert "PEER" not in rendered(Frame(activity="one process", states={"done": 1, "pending": 2}))
+def test_the_picture_without_peers_and_tasks_is_what_is_going_on() -> None:
+    assert rendered(Frame(activity="one process measured 1")).strip() == "one process measured 1"
 
 
 def test_what_is_no_terminal_gets_plain_lines(clock: ManualClock) -> None:
