@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 
 def state_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
@@ -22,8 +23,21 @@ def state_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
         candidates.append(Path(environ["XDG_STATE_HOME"]) / "sentinel")
     if environ.get("HOME", "").startswith("/"):
         candidates.append(Path(environ["HOME"]) / ".local" / "state" / "sentinel")
-    temporary = Path(tempfile.gettempdir()) / f"sentinel-{os.getuid()}"
-    return next((folder for folder in candidates if can_write(folder)), temporary)
+    return next((folder for folder in candidates if can_write(folder)), None) or _temporary()
+
+
+def _temporary() -> Path:
+    import tempfile  # costs 20 ms, and most commands need it never
+
+    folder = Path(tempfile.gettempdir()) / f"sentinel-{os.getuid()}"
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return folder
+    # Whoever could write here could make others look silent.
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="sentinel-"))
 
 
 def default_state_folder() -> Path:
@@ -39,9 +53,10 @@ def can_write(folder: Path) -> bool:
 
 def store_folder(state: Path, url: str) -> Path:
     """The part of the state folder for one store; a plain path and its ``file://`` URL share it."""
-    place = url if "://" in url and not url.startswith("file://") else _absolute(url)
-    return state / hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return state / hashlib.sha256(_place(url).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _absolute(url: str) -> str:
-    return str(Path(url.removeprefix("file://").removeprefix("localhost")).expanduser().resolve())
+def _place(url: str) -> str:
+    if url.startswith("file://"):
+        return str(Path(unquote(url.removeprefix("file://").removeprefix("localhost"))).resolve())
+    return url if "://" in url else str(Path(url).expanduser().resolve())
