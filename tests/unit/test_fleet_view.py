@@ -1,0 +1,144 @@
+"""Snapshots as typed records: what cannot be read is left out and reported, and the rest works on."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentinel.errors import BadRecord
+from sentinel.fleet.view import Reader, load_session
+from sentinel.model.layout import LOCK_FLOOR, session_register
+from sentinel.model.task import Task
+from sentinel.store.base import Register
+from sentinel.store.memory import MemorySnapshot
+from tests.unit.builders import Bench, ended, held_lock, incarnation, session, task, worker
+
+FUTURE = b'{"format":2,"rev":1,"tx":"t"}'
+LARGE = b'{"format":1,"x":"' + b"x" * 1_000_000 + b'"}'
+
+
+@pytest.fixture
+def full(bench: Bench) -> Bench:
+    bench.put(task(), worker(), incarnation(), held_lock())
+    return bench
+
+
+def test_a_view_has_every_record_by_its_name(full: Bench) -> None:
+    view = full.view()
+    names = [set(records) for records in (view.tasks, view.workers, view.incarnations, view.locks)]
+    assert names == [{"build"}, {"w1"}, {"inc1"}, {"deploy"}]
+
+
+def test_ended_tasks_are_found_by_id_and_not_listed(bench: Bench) -> None:
+    bench.put(ended())
+    view = bench.view()
+    found = view.task("build")
+    assert (set(view.tasks), found is not None and found.state) == (set(), "done")
+
+
+def test_a_task_that_does_not_exist_is_none(bench: Bench) -> None:
+    assert bench.view().task("build") is None
+
+
+@pytest.mark.parametrize("key", ["tasks/bad", "workers/bad", "incarnations/bad", "locks/bad"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"\xff", b"[]", b"{}", FUTURE, LARGE, b'{"format":1,"id":"other","name":"other"}'],
+    ids=len,
+)
+def test_a_record_that_cannot_be_read_is_reported_and_the_rest_is_there(
+    full: Bench, key: str, data: bytes
+) -> None:
+    full.tear(key, data)
+    view = full.view()
+    assert ([problem.key for problem in view.problems], set(view.tasks), set(view.workers)) == (
+        [key],
+        {"build"},
+        {"w1"},
+    )
+
+
+def test_an_incarnation_that_cannot_be_read_is_live_all_the_same(bench: Bench) -> None:
+    bench.tear("incarnations/inc1")
+    assert bench.view().live("inc1")
+
+
+def test_an_unreadable_task_is_an_error_for_whoever_asks_for_it(bench: Bench) -> None:
+    bench.tear("tasks/build")
+    with pytest.raises(BadRecord, match="tasks/build"):
+        bench.view().task("build")
+
+
+def test_the_floor_of_locks_is_no_lock(bench: Bench) -> None:
+    bench.tear(LOCK_FLOOR, b'{"format":1,"rev":1,"tx":"t","epoch":7}')
+    view = bench.view()
+    assert (dict(view.locks), view.problems) == ({}, ())
+
+
+def test_each_version_of_a_record_is_parsed_once(full: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    real = MemorySnapshot.get
+
+    def get(snapshot: MemorySnapshot, key: str) -> object:
+        read.append(key)
+        return real(snapshot, key)
+
+    monkeypatch.setattr(MemorySnapshot, "get", get)
+    reader = Reader()
+    reader.view(full.snapshot())
+    full.put(task("other"))
+    read.clear()
+    reader.view(full.snapshot())
+    assert read == ["tasks/other"]
+
+
+def test_a_changed_record_is_seen(full: Bench) -> None:
+    reader = Reader()
+    reader.view(full.snapshot())
+    full.put(task(priority="high"))
+    assert reader.view(full.snapshot()).tasks["build"].priority == "high"
+
+
+def test_a_record_that_was_mended_is_no_problem_any_more(full: Bench) -> None:
+    reader = Reader()
+    full.tear("tasks/build")
+    assert reader.view(full.snapshot()).problems
+    full.put(task())
+    assert not reader.view(full.snapshot()).problems
+
+
+def test_a_deleted_record_is_gone(full: Bench) -> None:
+    reader = Reader()
+    reader.view(full.snapshot())
+    full.drop("tasks/build")
+    assert dict(reader.view(full.snapshot()).tasks) == {}
+
+
+def test_a_view_is_not_changed_by_what_comes_later(full: Bench) -> None:
+    reader = Reader()
+    before = reader.view(full.snapshot())
+    full.drop("tasks/build")
+    reader.view(full.snapshot())
+    assert isinstance(before.tasks["build"], Task)
+
+
+NAME = session_register("inc1")
+
+
+def test_a_session_is_read_from_its_register() -> None:
+    assert load_session(NAME, Register("v1", session("inc1").document())) == session("inc1")
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        None,
+        Register("v1", None, "torn"),
+        Register("v1", {}),
+        Register("v1", {**session("inc1").document(), "ttl": "long"}),
+        Register("v1", session("inc2").document()),
+        Register("v1", session("inc2", sealed_by="w2").document()),
+    ],
+    ids=["missing", "unreadable", "empty", "wrong type", "another's", "another's, sealed"],
+)
+def test_what_is_no_session_of_that_incarnation_is_none(register: Register | None) -> None:
+    assert load_session(NAME, register) is None
