@@ -37,6 +37,7 @@ from sentinel.store.base import (
     message,
     outcomes,
 )
+from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.refs import Refs
 from sentinel.store.registers import Registers
@@ -49,7 +50,7 @@ from sentinel.store.repository import (
     path_of_url,
     signature,
 )
-from sentinel.store.tree import GitSnapshot, Objects, path_of, write_tree
+from sentinel.store.tree import GitSnapshot, path_of, write_tree
 from sentinel.store.watch import Watch
 
 __all__ = ["LocalStore", "create_local", "open_local"]
@@ -92,32 +93,35 @@ class LocalStore(Store):
         self._ids = IdSource(self._rng, self._clock.wall)
         self._actor = actor
         self.path = path
-        self.host_folder = path / PRIVATE
+        self.host_folder: Path = path / PRIVATE
+        self._landed: dict[str, str] = {}
+        #: Transactions whose fate could not be read → the head that they were built on.
+        self._open: dict[str, pygit2.Oid] = {}
+        self._last: GitSnapshot | None = None
+        self._fleet: Expected | None = None
+        self._seen: pygit2.Oid | None = None
         self._closing = contextlib.ExitStack()
         try:
-            if fsync:
-                # Before the repository is opened: libgit2 reads the setting for refs only then.
-                self._closing.enter_context(durability.syncing())
-            self._repository = open_repository(path)
-            self._closing.callback(self._repository.free)
-            self._objects = Objects(self._repository)
-            with self._writing():
-                (self.host_folder / ALIVE).mkdir(parents=True, exist_ok=True)
-                self._refs = Refs(self._repository, self.host_folder / "flock", self._clock, self._rng)
-                self._closing.callback(self._refs.close)
-                self._registers = Registers(self.host_folder, self._ids)
-            self._watch = Watch(path, self.host_folder / ALIVE, self._clock)
-            self._closing.callback(self._watch.close)
-            self._landed: dict[str, str] = {}
-            #: Transactions whose fate could not be read → the head that they were built on.
-            self._open: dict[str, pygit2.Oid] = {}
-            self._last: GitSnapshot | None = None
-            self._fleet: Expected | None = None
-            self._seen: pygit2.Oid | None = None
-            self._newest()
+            # libgit2 takes the setting for refs when they are first used, and keeps it.
+            with durability.syncing() if fsync else contextlib.nullcontext():
+                self._connect(sync=fsync)
+                self._newest()
         except BaseException:
             self._closing.close()
             raise
+
+    def _connect(self, *, sync: bool) -> None:
+        self._repository = open_repository(self.path)
+        self._closing.callback(self._repository.free)
+        self._objects = Objects(self._repository, sync=sync)
+        alive = self.host_folder / ALIVE
+        with self._writing():
+            alive.mkdir(parents=True, exist_ok=True)
+            self._refs = Refs(self._repository, self.host_folder / "flock", self._clock, self._rng)
+            self._closing.callback(self._refs.close)
+            self._registers = Registers(self.host_folder, self._ids)
+        self._watch = Watch(self.path, alive, self._clock)
+        self._closing.callback(self._watch.close)
 
     def read(self) -> GitSnapshot:
         snapshot = self._newest()
@@ -206,7 +210,7 @@ class LocalStore(Store):
     def _land(self, batch: Sequence[Transaction], contents: Mapping[str, _Paths]) -> list[Outcome]:
         with self._writing():
             blobs = {
-                data: self._repository.create_blob(data)
+                data: self._objects.write_blob(data)
                 for paths in contents.values()
                 for data in paths.values()
                 if data is not None
@@ -224,9 +228,8 @@ class LocalStore(Store):
                 }
                 with self._writing():
                     tree = write_tree(self._objects, base.root, changes)
-                    commit = self._commit_object(
-                        message(landing.accepted, self._ids.nonce()), tree, base.commit
-                    )
+                    text = message(landing.accepted, self._ids.nonce())
+                    commit = self._write_commit(text, tree, [base.commit])
                 try:
                     if not self._refs.move(STATE_REF, base.commit, commit):
                         continue
@@ -248,10 +251,11 @@ class LocalStore(Store):
             pause = min(pause * 2, 0.1)
             yield
 
-    def _commit_object(self, text: str, tree: pygit2.Oid, parent: pygit2.Oid | None) -> pygit2.Oid:
-        author = signature(self._actor, self._clock.wall())
-        parents = [] if parent is None else [parent]
-        return self._repository.create_commit(None, author, author, text, tree, parents)
+    def _write_commit(self, text: str, tree: pygit2.Oid, parents: Sequence[pygit2.Oid]) -> pygit2.Oid:
+        """A commit that, with all it holds, is on the disk before any ref can name it."""
+        commit = self._objects.write_commit(text, signature(self._actor, self._clock.wall()), tree, parents)
+        self._objects.flush()
+        return commit
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -279,7 +283,7 @@ class LocalStore(Store):
         day = datetime.datetime.fromtimestamp(self._clock.wall(), tz=datetime.UTC).date()
         ref = artifact_ref(day.isoformat())
         with self._writing():
-            oids = [self._repository.create_blob(data) for data in blobs]
+            oids = [self._objects.write_blob(data) for data in blobs]
             names = [str(oid) for oid in oids]
             tree = write_tree(
                 self._objects, None, {(name,): oid for name, oid in zip(names, oids, strict=True)}
@@ -289,7 +293,7 @@ class LocalStore(Store):
                 base = self._refs.head(ref)
                 text = f"keep {len(names)} by {self._actor}\n\nSentinel-Nonce: {self._ids.nonce()}\n"
                 with self._writing():
-                    commit = self._commit_object(text, tree, base)
+                    commit = self._write_commit(text, tree, [] if base is None else [base])
                 try:
                     if self._refs.move(ref, base, commit):
                         return names

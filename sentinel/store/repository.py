@@ -19,9 +19,10 @@ from sentinel.model.ids import IdSource
 from sentinel.model.layout import ARTIFACT_REFS, FLEET, STATE_REF
 from sentinel.store import durability
 from sentinel.store.base import ABSENT, Expected, Transaction, message
+from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.refs import Refs, take_flock
-from sentinel.store.tree import GitSnapshot, Objects, path_of, write_tree
+from sentinel.store.tree import GitSnapshot, path_of, write_tree
 
 #: The folder inside the repository that holds what is private to this host.
 PRIVATE = "sentinel"
@@ -235,16 +236,19 @@ def _fill(path: Path, repository: pygit2.Repository, options: StoreOptions, *, d
 def _make_folders(path: Path, *, sync: bool) -> None:
     """The folders that objects and refs will need: libgit2 syncs what is in a new one, but not its entry."""
     objects = path / "objects"
-    for number in range(256):
-        (objects / f"{number:02x}").mkdir(exist_ok=True)
-    folders = [objects]
+    made = [objects / f"{number:02x}" for number in range(256)]
     for ref in (STATE_REF, ARTIFACT_REFS + "day"):
         folder = (path / ref).parent
+        while folder != path:
+            made.append(folder)
+            folder = folder.parent
+    for folder in made:
         folder.mkdir(parents=True, exist_ok=True)
-        folders += [folder, *folder.relative_to(path).parents]
     if sync:
-        for folder in folders:
-            durability.sync_folder(path / folder)
+        # Each one's entry in the folder above it is what counts.
+        durability.sync_files(
+            [folder for folder in dict.fromkeys(made) if folder.parent != objects] + made[:1]
+        )
 
 
 def _root_commit(repository: pygit2.Repository, actor: str, ids: IdSource, wall: float) -> pygit2.Oid:

@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pygit2
@@ -24,8 +24,9 @@ from sentinel.clock import Clock, SystemClock  # noqa: E402
 from sentinel.model.layout import STATE_REF  # noqa: E402
 from sentinel.store.local import LocalStore, create_local  # noqa: E402
 from sentinel.store.memory import Commit, MemoryFleet, MemoryStore  # noqa: E402
+from sentinel.store.objects import Objects  # noqa: E402
 from sentinel.store.opener import StoreOptions  # noqa: E402
-from sentinel.store.tree import Objects, path_of, write_tree  # noqa: E402
+from sentinel.store.tree import path_of, write_tree  # noqa: E402
 from sentinel.testing.workbench import StoreBench  # noqa: E402
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -128,9 +129,9 @@ def sleepless() -> SleeplessClock:
 def python() -> Callable[..., subprocess.Popen[str]]:
     """Start a program of this folder (``programs/NAME.py``) with arguments, in a process of its own."""
 
-    def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+    def start(program: str, *arguments: object, under: Sequence[str] = ()) -> subprocess.Popen[str]:
         root = Path(sentinel.__file__).parents[1]
-        command = [sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)]
+        command = [*under, sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(root)}
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import types
 from pathlib import Path
@@ -144,14 +145,41 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return told
 
 
-def test_libgit2_syncs_as_long_as_one_open_client_wants_it(make_local_bench: Any, switch: list[bool]) -> None:
+def test_libgit2_is_told_to_sync_while_a_client_opens_the_refs_and_no_longer(
+    make_local_bench: Any, switch: list[bool]
+) -> None:
     bench = make_local_bench(fsync=True)
     switch.clear()
-    one, two = bench.open(), bench.open()
-    one.close()
-    assert switch[-1] is True
-    two.close()
-    assert switch[-1] is False
+    store = bench.client()
+    assert switch == [True, False]
+    landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+    assert switch == [True, False]
+    bench.close()
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_all_that_a_commit_needs_is_on_the_disk_before_the_ref_names_it(
+    make_local_bench: Any, python: Any, tmp_path: Path, require: Any, *, fsync: bool
+) -> None:
+    require("strace", shutil.which("strace") is not None, "no strace on PATH to look at system calls")
+    bench = make_local_bench(fsync=fsync)
+    calls = tmp_path / "calls"
+    trace = ["strace", "-f", "-qq", "-y", "-e", "trace=fsync,rename,link,fdatasync,sync", "-o", str(calls)]
+    process = python("commit_once", bench.path, int(fsync), under=trace)
+    said, _ = process.communicate(timeout=60)
+    require("ptrace", process.returncode == 0, "strace may not trace here")
+    lines = calls.read_text().splitlines()
+    moved = next(
+        number for number, line in enumerate(lines) if "rename(" in line and f"{STATE_REF}.lock" in line
+    )
+    before, after = "\n".join(lines[:moved]), "\n".join(lines[moved:])
+    assert len(said.split()) == 6
+    for oid in said.split():
+        assert (f"objects/{oid[:2]}/{oid[2:]}>" in before) is fsync
+        assert (f"objects/{oid[:2]}>" in before) is fsync
+    assert (f"{STATE_REF}.lock>" in before) is fsync
+    assert (f"{(bench.path / STATE_REF).parent}>" in after) is fsync
+    assert ("sync(" in before + after) is fsync
 
 
 def test_without_syncing_libgit2_is_never_told_to(make_local_bench: Any, switch: list[bool]) -> None:

@@ -1,0 +1,185 @@
+"""The objects of one repository, parsed once and written together; what all snapshots of one client share.
+
+Git objects never change, so nothing that is remembered here ever has to be invalidated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import pygit2
+
+from sentinel.errors import BadRecord, Unavailable
+from sentinel.model.codec import MAX_DOCUMENT_BYTES, Document, decode_document
+from sentinel.store import durability
+
+TREE_MODE = 0o040000
+BLOB_MODE = 0o100644
+_NO_FILE_MODES = (0o120000, 0o160000)  # symbolic link, submodule
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Entry(NamedTuple):
+    """What a tree says of one name."""
+
+    mode: int
+    oid: pygit2.Oid
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether it is a folder."""
+        return self.mode == TREE_MODE
+
+
+class Recent(Generic[_K, _V]):
+    """A cache of two generations: what was not asked for during a whole generation is forgotten."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._weight = 0
+        self._young: dict[_K, _V] = {}
+        self._old: dict[_K, _V] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: _K) -> _V | None:
+        """What was put under ``key``, if it is still there."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.pop(key, None)
+            if found is not None:
+                self._young[key] = found
+        return found
+
+    def put(self, key: _K, value: _V, weight: int) -> None:
+        """Remember ``value``; a generation ends when its weights pass the limit."""
+        self._young[key] = value
+        self._weight += weight
+        if self._weight > self._limit:
+            self._old, self._young, self._weight = self._young, {}, 0
+
+
+class Objects:
+    """Reads and writes the objects of ``repository``. With ``sync``, `flush` waits for the disk."""
+
+    def __init__(self, repository: pygit2.Repository, *, sync: bool = False) -> None:
+        self.repository = repository
+        self._folder = Path(repository.path) / "objects"
+        self._sync = sync
+        self._unsynced: list[pygit2.Oid] = []
+        self._trees: Recent[pygit2.Oid, Mapping[str, Entry]] = Recent(200_000)
+        self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(8 * 1024 * 1024)
+
+    def tree(self, oid: pygit2.Oid) -> Mapping[str, Entry]:
+        """The entries of a tree by name. Raises `Unavailable` when the repository lost it."""
+        entries = self._trees.get(oid)
+        if entries is None:
+            entries = self._parse(oid)
+            self._trees.put(oid, entries, len(entries) + 1)
+        return entries
+
+    def _parse(self, oid: pygit2.Oid) -> dict[str, Entry]:
+        kind, data = self._raw(oid)
+        if kind != pygit2.enums.ObjectType.TREE:
+            raise self.damaged(oid)
+        entries: dict[str, Entry] = {}
+        at = 0
+        while at < len(data):
+            blank = data.index(b" ", at)
+            zero = data.index(b"\0", blank)
+            name = data[blank + 1 : zero].decode("utf-8", "surrogateescape")
+            entries[name] = Entry(int(data[at:blank], 8), pygit2.Oid(raw=data[zero + 1 : zero + 21]))
+            at = zero + 21
+        return entries
+
+    def document(self, key: str, entry: Entry) -> Document:
+        """A fresh copy of the document in ``entry``. Raises `BadRecord` when it is unreadable."""
+        if entry.mode in _NO_FILE_MODES:
+            raise BadRecord(key, "it is not a plain file")
+        known = self._records.get(entry.oid)
+        if known is None:
+            known = self._check(key, entry.oid)
+            self._records.put(entry.oid, known, len(known) if isinstance(known, bytes) else 100)
+        if isinstance(known, BadRecord):
+            raise BadRecord(key, known.reason)
+        # The bytes were checked with every limit once; parsing them again gives the caller its own copy.
+        copy: Document = json.loads(known)
+        return copy
+
+    def _check(self, key: str, oid: pygit2.Oid) -> bytes | BadRecord:
+        try:
+            _, size = self.repository.odb.read_header(oid)
+            if size > MAX_DOCUMENT_BYTES:
+                return BadRecord(key, f"{size} bytes are more than the limit of {MAX_DOCUMENT_BYTES}")
+            _, data = self.repository.odb.read(oid)
+            decode_document(key, data)
+        except (pygit2.GitError, KeyError):
+            return BadRecord(key, f"its content, object {oid}, is missing or damaged")
+        except BadRecord as bad:
+            return bad
+        return data
+
+    def _raw(self, oid: pygit2.Oid) -> tuple[int, bytes]:
+        try:
+            return self.repository.odb.read(oid)
+        except (pygit2.GitError, KeyError) as error:
+            raise self.damaged(oid) from error
+
+    def root(self, commit: pygit2.Oid) -> pygit2.Oid:
+        """The tree of a commit. Raises `Unavailable` when it is none, or lost."""
+        try:
+            return self.repository[commit].peel(pygit2.Tree).id
+        except (pygit2.GitError, KeyError) as error:
+            raise self.damaged(commit) from error
+
+    def damaged(self, oid: pygit2.Oid) -> Unavailable:
+        """The error for an object that cannot be read."""
+        path = self.repository.path
+        return Unavailable(f"{path} is damaged: object {oid} cannot be read; run `git -C {path} fsck --full`")
+
+    def write_blob(self, data: bytes) -> pygit2.Oid:
+        """Store ``data``."""
+        return self._note(self.repository.create_blob(data))
+
+    def write_tree(self, base: pygit2.Oid | None, changes: Mapping[str, Entry | None]) -> pygit2.Oid | None:
+        """Store the tree ``base`` (None: an empty one) with ``changes``, or nothing when it became empty."""
+        entries = {} if base is None else dict(self.tree(base))
+        builder = self.repository.TreeBuilder() if base is None else self.repository.TreeBuilder(base)
+        for name, entry in changes.items():
+            if entry is not None:
+                builder.insert(name, entry.oid, entry.mode)
+                entries[name] = entry
+            elif entries.pop(name, None) is not None:
+                builder.remove(name)
+        if not entries:
+            return None
+        oid = self._note(builder.write())
+        self._trees.put(oid, entries, len(entries) + 1)
+        return oid
+
+    def empty_tree(self) -> pygit2.Oid:
+        """Store the tree without entries."""
+        return self._note(self.repository.TreeBuilder().write())
+
+    def write_commit(
+        self, text: str, author: pygit2.Signature, tree: pygit2.Oid, parents: Iterable[pygit2.Oid]
+    ) -> pygit2.Oid:
+        """Store a commit; no ref moves."""
+        return self._note(self.repository.create_commit(None, author, author, text, tree, list(parents)))
+
+    def _note(self, oid: pygit2.Oid) -> pygit2.Oid:
+        if self._sync:
+            self._unsynced.append(oid)
+        return oid
+
+    def flush(self) -> None:
+        """Put all that was written so far on the disk, as far as this client was asked to sync."""
+        names = [str(oid) for oid in self._unsynced]
+        durability.sync_files([self._folder / name[:2] / name[2:] for name in names])
+        self._unsynced.clear()
