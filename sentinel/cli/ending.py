@@ -46,7 +46,7 @@ def run_to_status(command: Callable[[], Any]) -> int:
     except click.ClickException as error:
         _say(error.format_message())
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
         return _INTERRUPTED
     except ConfigurationError as error:

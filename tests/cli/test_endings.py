@@ -64,6 +64,7 @@ def test_every_problem_of_a_configuration_is_told(capsys: pytest.CaptureFixture[
         (click.UsageError("No such thing."), 2, "No such thing"),
         (click.ClickException("it broke"), 1, "it broke"),
         (click.Abort(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "interrupted"),
         (
             BadRecord("tasks/x", "it is torn"),
             5,
@@ -73,10 +74,10 @@ def test_every_problem_of_a_configuration_is_told(capsys: pytest.CaptureFixture[
         (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
         (click.exceptions.Exit(7), 7, None),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
 def test_other_errors_end_with_one_line_as_well(
-    error: Exception, status: int, line: str | None, capsys: pytest.CaptureFixture[str]
+    error: BaseException, status: int, line: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if isinstance(error, click.exceptions.Exit):
         assert run_to_status(lambda: error.exit_code) == status
