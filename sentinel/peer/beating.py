@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sentinel.clock import Clock
 from sentinel.peer.beat import Beat
+from sentinel.peer.surroundings import Thread
 from sentinel.store.base import Store
 
 
 @contextmanager
 def beating(
-    beat: Beat, store: Store, clock: Clock, *, patience: float, left: Callable[[], bool]
+    beat: Beat,
+    store: Store,
+    clock: Clock,
+    start_thread: Callable[[str, Callable[[], None]], Thread],
+    *,
+    patience: float,
+    left: Callable[[], bool],
 ) -> Iterator[None]:
     """Run ``beat`` in a thread until the block ends, then close its ``store``.
 
@@ -23,8 +29,7 @@ def beating(
     itself is waited for ``patience`` seconds and left to end alone.
     """
     stop = clock.event()
-    thread = threading.Thread(target=beat.run, args=(stop,), name="beat", daemon=True)
-    thread.start()
+    thread = start_thread("beat", lambda: beat.run(stop))
     try:
         yield
     finally:

@@ -27,11 +27,10 @@ from sentinel.model.lock import Lock
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Beat, Load
 from sentinel.peer.beating import beating
-from sentinel.peer.host import Host
 from sentinel.peer.lease import Lease
-from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, SupervisorProcess
+from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused
 from sentinel.peer.run.spec import RunEnd, RunSpec
-from sentinel.peer.signals import Signals
+from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.store.base import Snapshot, Store, Transaction
 from sentinel.store.transact import Transactor
 
@@ -77,17 +76,19 @@ class Guard:
         local_proof: bool,
         clock: Clock,
         rng: random.Random,
+        surroundings: Surroundings = REAL,
     ) -> None:
         self._options = options
         self._open_store = open_store
         self._clock = clock
         self._rng = rng
         self._wakeup = clock.event()
-        self._signals = Signals()
+        self._around = surroundings
+        self._signals = surroundings.signals()
         self._store = open_store()
         self._ids = IdSource(rng, clock.wall)
         self._transactor = Transactor(self._store, clock, rng, self._ids)
-        self._host = Host(
+        self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
         self._lease: Lease | None = None
@@ -109,21 +110,19 @@ class Guard:
             worker=self._options.holder,
             kind="lock",
             hostname=self._options.hostname,
-            pid=os.getpid(),
+            pid=self._around.pid(),
             ttl=times.stale,
             interval=times.interval,
             proof=proof,
             started_at=rfc3339(self._clock.wall()),
         )
-        stdio = _standard_streams()
-        overseer = SupervisorProcess(self._wakeup, descriptor, stdio)
+        stdio = self._around.streams()
+        overseer = self._around.supervise(self._wakeup, descriptor, stdio)
         try:
             with self._signals.heeded(self._wakeup.set):
                 return self._enter_and_run(incarnation, overseer, stdio)
         finally:
             overseer.close()
-            if descriptor is not None:
-                os.close(descriptor)
             self._host.keep_sightings()
             self._host.over(name, left=self._left)
             self._store.close()
@@ -158,7 +157,8 @@ class Guard:
             stale=self._options.stale,
         )
         patience = self._options.times.write_timeout
-        with beating(beat, store, self._clock, patience=patience, left=lambda: self._left):
+        start = self._around.start_thread
+        with beating(beat, store, self._clock, start, patience=patience, left=lambda: self._left):
             try:
                 lock = self._acquire(acquisition, lease)
                 overseer.start(self._spec(lock, stdio))
@@ -279,14 +279,3 @@ class _Command:
                     self._lease.fence("its session could not be renewed in time")
                 case _:
                     pass
-
-
-def _standard_streams() -> tuple[int, int, int]:
-    """Copies of this process's standard streams, for the command; a closed one is the null device."""
-    copies = []
-    for number in range(3):
-        try:
-            copies.append(os.dup(number))
-        except OSError:
-            copies.append(os.open(os.devnull, os.O_RDWR))
-    return copies[0], copies[1], copies[2]

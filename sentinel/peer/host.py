@@ -40,6 +40,8 @@ class Host:
             self._proofs = ProofFolder(store.host_folder / "alive", boot)
         self._kept = KeptObserver(state_folder / "observations.json", boot, clock.now)
         self._swept = clock.now()
+        #: Descriptors of the proof files that are held locked.
+        self._held: dict[str, int] = {}
         try:
             state_folder.mkdir(parents=True, exist_ok=True)
             self._runs.mkdir(parents=True, exist_ok=True)
@@ -64,13 +66,16 @@ class Host:
     def begin(self, incarnation: str) -> tuple[int | None, Proof | None]:
         """Make the folder and the locked proof file of a new incarnation.
 
-        The descriptor (or None where nothing is proven) and what to announce. Raises `CannotStart`.
+        The descriptor (or None where nothing is proven), which stays open until `over`, and what to
+        announce. Raises `CannotStart`.
         """
         try:
             self.run_folder(incarnation).mkdir(parents=True, exist_ok=True)
             if self._proofs is None:
                 return None, None
-            return self._proofs.begin(incarnation)
+            descriptor, proof = self._proofs.begin(incarnation)
+            self._held[incarnation] = descriptor
+            return descriptor, proof
         except OSError as error:
             raise CannotStart(f"{error.filename} cannot be written: {error.strerror}") from error
 
@@ -85,7 +90,9 @@ class Host:
                 Path(name).unlink(missing_ok=True)
 
     def over(self, incarnation: str, *, left: bool) -> None:
-        """Remove what an incarnation kept; its proof of death stays unless it ``left`` cleanly."""
+        """Let go of an incarnation and what it kept; its proof of death stays unless it ``left`` cleanly."""
+        if incarnation in self._held:
+            os.close(self._held.pop(incarnation))
         shutil.rmtree(self.run_folder(incarnation), ignore_errors=True)
         if left and self._proofs is not None:
             self._proofs.remove(incarnation)

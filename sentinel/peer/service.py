@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -22,13 +21,12 @@ from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
-from sentinel.peer.host import Host
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
-from sentinel.peer.overseer import SupervisorProcess
+from sentinel.peer.overseer import Overseer
 from sentinel.peer.peer import Peer, Phase
-from sentinel.peer.signals import Signals
+from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.peer.work import Counters, Plan, Work
 from sentinel.store.base import Store
 from sentinel.store.transact import Transactor
@@ -68,6 +66,7 @@ class Service:
         clock: Clock,
         rng: random.Random,
         notifier: Notifier,
+        surroundings: Surroundings = REAL,
     ) -> None:
         self._options = options
         self._open_store = open_store
@@ -77,10 +76,11 @@ class Service:
         self._ids = IdSource(rng, clock.wall)
         self._notifier = notifier
         self._wakeup = clock.event()
-        self._signals = Signals()
+        self._around = surroundings
+        self._signals = surroundings.signals()
         self._started = clock.now()
         self._store = open_store()
-        self._host = Host(
+        self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
 
@@ -112,13 +112,13 @@ class Service:
             id=name,
             worker=self._options.worker.id,
             hostname=self._options.worker.hostname,
-            pid=os.getpid(),
+            pid=self._around.pid(),
             ttl=times.stale,
             interval=times.interval,
             proof=proof,
             started_at=rfc3339(self._clock.wall()),
         )
-        overseer = SupervisorProcess(self._wakeup, descriptor)
+        overseer = self._around.supervise(self._wakeup, descriptor)
         nothing_to_prove = True
         try:
             if not self._join(incarnation):
@@ -130,8 +130,6 @@ class Service:
                 return fenced
         finally:
             overseer.close()
-            if descriptor is not None:
-                os.close(descriptor)
             self._host.over(name, left=nothing_to_prove)
 
     def _join(self, incarnation: Incarnation) -> bool:
@@ -158,7 +156,7 @@ class Service:
         return joined
 
     @contextmanager
-    def _beating(self, incarnation: Incarnation, overseer: SupervisorProcess) -> Iterator[Peer]:
+    def _beating(self, incarnation: Incarnation, overseer: Overseer) -> Iterator[Peer]:
         options = self._options.peer
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
@@ -196,7 +194,8 @@ class Service:
             changed=self._wakeup.set,
         )
         patience = options.times.write_timeout
-        with beating(beat, store, self._clock, patience=patience, left=lambda: peer.left):
+        start = self._around.start_thread
+        with beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left):
             yield peer
 
     def _work(self, peer: Peer) -> bool:
@@ -257,7 +256,7 @@ class Service:
                     self._clock.sleep(1.0)
             store.close()
 
-        threading.Thread(target=watch, name="watch", daemon=True).start()
+        self._around.start_thread("watch", watch)
         try:
             yield
         finally:
