@@ -187,7 +187,7 @@ def report_lines(report: Report) -> Iterator[str]:
     yield f"  cyclomatic complexity {totals['complexity']:,}, {totals['bytecode']:,} bytes of bytecode"
     if totals["failed"]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in report.failures.items())
-        yield f"  {totals['failed']:,} files could not be measured to the end ({kinds})"
+        yield f"  files that could not be measured to the end: {totals['failed']:,} ({kinds})"
     for name, count in report.left_out.items():
         yield f"  left out: {name}, CPython's regression tests, {count:,} modules (--with-tests adds them)"
     yield ""

@@ -129,8 +129,8 @@ class Scenario:
                 takeover=self._takeover,
                 peers=tuple(self._fleet.peers),
                 left_out=self._work.left_out,
-                fleet_seconds=fleet_seconds,
-                single_seconds=self._clock.now() - started,
+                fleet_seconds=round(fleet_seconds, 3),
+                single_seconds=round(self._clock.now() - started, 3),
             )
         )
 

@@ -164,7 +164,7 @@ def test_the_report_as_json_says_at_the_top_whether_all_is_well() -> None:
     "said",
     [
         "3 packages, 14 modules",
-        "1 files could not be measured to the end (parse: SyntaxError 1)",
+        "files that could not be measured to the end: 1 (parse: SyntaxError 1)",
         "left out: test, CPython's regression tests, 989 modules",
         "3 of 3 (demo-1 1, demo-2 1, demo-3 1)",
         "4, of which 1 were lost with their worker",
