@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.errors import BadRecord
@@ -126,16 +126,19 @@ def test_one_level_more_than_the_limit_is_not_written(innermost: object) -> None
         encode(nested(MAX_DEPTH + (innermost == 0), innermost))
 
 
+@settings(max_examples=40)
 @given(JSON)
 def test_a_value_is_read_back_as_it_was_written(value: object) -> None:
     assert decode(encode(value)) == value
 
 
+@settings(max_examples=40)
 @given(JSON)
 def test_one_value_has_one_text(value: object) -> None:
     assert encode(decode(encode(value))) == encode(value)
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=3), st.integers(), max_size=6), st.randoms())
 def test_the_order_of_keys_does_not_show(document: dict[str, int], rng: Any) -> None:
     items = list(document.items())
@@ -216,6 +219,7 @@ def test_a_document_over_the_limit_is_not_written() -> None:
         encode_document({"a": "x" * MAX_DOCUMENT_BYTES})
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=5).filter(lambda name: name != "format"), JSON, max_size=5))
 def test_every_document_that_is_written_can_be_read(document: dict[str, Any]) -> None:
     assert decode_document("k", encode_document(document)) == {**document, "format": FORMAT}
