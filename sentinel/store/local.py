@@ -43,6 +43,7 @@ from sentinel.store.refs import Refs
 from sentinel.store.registers import Registers
 from sentinel.store.repository import (
     ALIVE,
+    FILES,
     PRIVATE,
     check_fleet,
     create_local,
@@ -55,8 +56,10 @@ from sentinel.store.watch import Watch
 
 __all__ = ["LocalStore", "create_local", "open_local"]
 
-#: Longest time, in seconds, that one commit tries against competitors or a lock before it gives up.
-PATIENCE = 2.0
+#: Longest time, in seconds, that one commit waits for a lock file to go before it gives up for now.
+LOCK_PATIENCE = 2.0
+#: Longest time, in seconds, that one commit tries while others move the ref first.
+RACE_PATIENCE = 10.0
 #: Landed transaction ids that are remembered; none is sent again after so many others.
 _REMEMBERED = 100_000
 
@@ -143,7 +146,7 @@ class LocalStore(Store):
             raise self._moved_back(f"was moved to {head}, which does not contain it")
         snapshot = GitSnapshot(self._objects, head)
         if self._fleet is None or snapshot.version(FLEET) != self._fleet:
-            self._fleet = check_fleet(self.path, snapshot)
+            self._fleet = check_fleet(self.path, snapshot, sessions=FILES)
         self._last = snapshot
         return snapshot
 
@@ -215,7 +218,7 @@ class LocalStore(Store):
                 for data in paths.values()
                 if data is not None
             }
-        for _ in self._attempts():
+        for _ in self._attempts(STATE_REF):
             with self._refs.section():
                 base = self._newest()
                 landing = land(batch, base)
@@ -239,17 +242,19 @@ class LocalStore(Store):
             self._last = GitSnapshot(self._objects, commit)
             self._remember(landing.accepted, str(commit))
             return outcomes(batch, landing, str(commit))
-        raise Unavailable(f"{STATE_REF} in {self.path} could not be moved: {self._refs.obstacle(STATE_REF)}")
+        raise AssertionError("the attempts end by raising")
 
-    def _attempts(self) -> Iterator[None]:
-        """Yield for each try, with growing random pauses between, for `PATIENCE` seconds."""
-        limit = self._clock.now() + PATIENCE
+    def _attempts(self, ref: str) -> Iterator[None]:
+        """Yield for each try to move ``ref``, with growing random pauses between, until patience is over."""
+        began = self._clock.now()
         pause = 0.001
-        yield
-        while self._clock.now() < limit:
+        while True:
+            yield
+            spent = self._clock.now() - began
+            if spent >= (LOCK_PATIENCE if self._refs.is_locked(ref) else RACE_PATIENCE):
+                raise Unavailable(f"{ref} in {self.path} could not be moved: {self._refs.obstacle(ref)}")
             self._clock.sleep(self._rng.uniform(0.0, pause))
             pause = min(pause * 2, 0.1)
-            yield
 
     def _write_commit(self, text: str, tree: pygit2.Oid, parents: Sequence[pygit2.Oid]) -> pygit2.Oid:
         """A commit that, with all it holds, is on the disk before any ref can name it."""
@@ -288,7 +293,7 @@ class LocalStore(Store):
             tree = write_tree(
                 self._objects, None, {(name,): oid for name, oid in zip(names, oids, strict=True)}
             )
-        for _ in self._attempts():
+        for _ in self._attempts(ref):
             with self._refs.section():
                 base = self._refs.head(ref)
                 text = f"keep {len(names)} by {self._actor}\n\nSentinel-Nonce: {self._ids.nonce()}\n"
@@ -300,7 +305,7 @@ class LocalStore(Store):
                 except OutcomeUnknown as error:
                     # Kept or not, keeping once more does no harm.
                     raise Unavailable(str(error)) from error
-        raise Unavailable(f"{ref} in {self.path} could not be moved: {self._refs.obstacle(ref)}")
+        raise AssertionError("the attempts end by raising")
 
     def kept(self, name: str) -> bytes | None:
         if not re.fullmatch(r"[0-9a-f]{40}", name):

@@ -27,9 +27,10 @@ from sentinel.errors import OutcomeUnknown, Unavailable
 
 #: How long a ``.lock`` that nobody here noted may stand unchanged before it is taken for a dead one's.
 FOREIGN_LOCK_SECONDS = 10.0
-#: Longest wait for the flock, in seconds. Afterwards, until it was had once more, only a short one.
+#: How long to wait for the flock while its holder shows no sign of life, in seconds.
 FLOCK_SECONDS = 1.0
-_FLOCK_SECONDS_AFTER_TIMEOUT = 0.02
+#: How long to wait for it in all, while one holder follows another.
+_FLOCK_SECONDS_IN_ALL = 5.0
 #: An empty lock can be a live one's, between creating and writing it; that takes microseconds.
 _EMPTY_LOCK_SECONDS = 0.02
 
@@ -37,20 +38,33 @@ _EMPTY_LOCK_SECONDS = 0.02
 _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def take_flock(descriptor: int, seconds: float, clock: Clock, rng: random.Random) -> bool:
-    """Try for at most ``seconds`` to get the exclusive `flock` of an open file; whether it was had."""
-    limit = clock.now() + seconds
+def take_flock(descriptor: int, clock: Clock, rng: random.Random, *, silent_since: int = 0) -> int:
+    """Try to get the exclusive `flock` of an open file; 0 when it was had.
+
+    Every holder changes the file when it begins and ends. Where that does not happen for `FLOCK_SECONDS` the
+    holder is stopped or stuck, and the time of the file's last change is returned; with that time as
+    ``silent_since`` the next call does not wait for the same holder again.
+    """
+    last = os.fstat(descriptor).st_mtime_ns
+    now = clock.now()
+    limit, end = now + FLOCK_SECONDS, now + _FLOCK_SECONDS_IN_ALL
     pause = 0.0005
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if clock.now() >= limit:
-                return False
+            changed = os.fstat(descriptor).st_mtime_ns
+            now = clock.now()
+            if changed != last:
+                last, limit = changed, now + FLOCK_SECONDS
+            if last == silent_since or now >= min(limit, end):
+                return last
             clock.sleep(rng.uniform(0.5, 1.0) * pause)
             pause = min(pause * 2, 0.01)
         else:
-            return True
+            with contextlib.suppress(OSError):
+                os.utime(descriptor)
+            return 0
 
 
 class Refs:
@@ -64,7 +78,7 @@ class Refs:
         self._clock = clock
         self._rng = rng
         self._flock = os.open(flock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._flock_wait = FLOCK_SECONDS
+        self._silent_since = 0
         self._holding = False
         #: Ref → identity of its ``.lock``, and since when it is seen unchanged.
         self._foreign: dict[str, tuple[tuple[int, int], float]] = {}
@@ -108,7 +122,8 @@ class Refs:
     @contextlib.contextmanager
     def section(self) -> Iterator[None]:
         """Hold the flock, or after a bounded wait go on without it. Correctness never rests on it."""
-        self._holding = self._take_flock()
+        self._silent_since = take_flock(self._flock, self._clock, self._rng, silent_since=self._silent_since)
+        self._holding = self._silent_since == 0
         try:
             if self._holding:
                 self._finish_predecessor()
@@ -117,11 +132,6 @@ class Refs:
             if self._holding:
                 self._holding = False
                 fcntl.flock(self._flock, fcntl.LOCK_UN)
-
-    def _take_flock(self) -> bool:
-        taken = take_flock(self._flock, self._flock_wait, self._clock, self._rng)
-        self._flock_wait = FLOCK_SECONDS if taken else _FLOCK_SECONDS_AFTER_TIMEOUT
-        return taken
 
     def _finish_predecessor(self) -> None:
         """If the last holder died while it moved a ref, remove the lock that it left."""
@@ -225,9 +235,13 @@ class Refs:
             del self._foreign[name]
         return True
 
+    def is_locked(self, name: str) -> bool:
+        """Whether the last `move` of ``name`` met a lock file."""
+        return name in self._foreign
+
     def obstacle(self, name: str) -> str:
         """What kept `move` from working, as the end of a sentence."""
-        if name in self._foreign:
+        if self.is_locked(name):
             return (
                 f"{self._lock_file(name)} stands in the way; it is removed when it stays unchanged for "
                 f"{FOREIGN_LOCK_SECONDS:g} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -28,6 +28,10 @@ from sentinel.store.tree import GitSnapshot, path_of, write_tree
 PRIVATE = "sentinel"
 #: In it, the folder of the proof-of-death files.
 ALIVE = "alive"
+#: Where the peers of a fleet beat, as its record says: in files beside the repository, or in refs that
+#: other hosts see. Peers that look into different places would take each other for dead.
+FILES = "files"
+REFS = "refs"
 
 #: Longest wait, in seconds, for another process that makes the same store.
 _INIT_SECONDS = 10.0
@@ -128,18 +132,29 @@ def _unusable(path: Path, problem: str, remedy: str) -> StoreError:
     return NotAStore(f"{path} is not a Git repository; name a new folder, and {remedy}")
 
 
-def check_fleet(path: Path, snapshot: GitSnapshot) -> Expected:
-    """The version of the record that marks a store. Raises `NotAStore` when this version cannot use it."""
+def check_fleet(place: object, snapshot: GitSnapshot, *, sessions: str) -> Expected:
+    """The version of the record that marks a store whose peers beat in ``sessions`` (`FILES` or `REFS`).
+
+    Raises `NotAStore` when this version cannot use the store, or not in this way.
+    """
     try:
         fleet = snapshot.get(FLEET)
     except BadRecord as bad:
-        raise NotAStore(f"{path} cannot be used: its record {bad}") from bad
+        raise NotAStore(f"{place} cannot be used: its record {bad}") from bad
     if fleet is None:
         raise NotAStore(
-            f"the branch sentinel/state in {path} was not made by Sentinel, for it has no record {FLEET!r}; "
+            f"the branch sentinel/state in {place} was not made by Sentinel, for it has no record {FLEET!r}; "
             "name another repository"
         )
-    return snapshot.version(FLEET)
+    found = fleet.get("sessions", FILES)
+    if found == sessions:
+        return snapshot.version(FLEET)
+    if found == REFS:
+        raise NotAStore(f"{place} is shared by peers that reach it through git; use git+file://{place} here, too")
+    raise NotAStore(
+        f"{place} was made for the peers of one host; to let those of others in, stop its workers and run "
+        f"`sentinel init --store {place}`"
+    )
 
 
 def create_local(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
@@ -193,7 +208,7 @@ def _alone(path: Path) -> Iterator[None]:
     """Keep out others that make the same store, if they are done in a reasonable time."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        take_flock(descriptor, _INIT_SECONDS, SystemClock(), system_random())
+        take_flock(descriptor, SystemClock(), system_random())
         yield
     finally:
         os.close(descriptor)
@@ -221,13 +236,13 @@ def _fill(path: Path, repository: pygit2.Repository, options: StoreOptions, *, d
     try:
         limit = clock.now() + _INIT_SECONDS
         while (head := refs.head(STATE_REF)) is None:
-            root = _root_commit(repository, options.actor, IdSource(rng, clock.wall), clock.wall())
+            root = root_commit(repository, options.actor, IdSource(rng, clock.wall), clock.wall(), {})
             with refs.section():
                 if refs.move(STATE_REF, None, root):
                     done.append("Made the branch sentinel/state in it.")
             if clock.now() >= limit:
                 raise Unavailable(f"cannot make {STATE_REF} in {path}: {refs.obstacle(STATE_REF)}")
-        check_fleet(path, GitSnapshot(Objects(repository), head))
+        check_fleet(path, GitSnapshot(Objects(repository), head), sessions=FILES)
     finally:
         refs.close()
     return done
@@ -251,9 +266,12 @@ def _make_folders(path: Path, *, sync: bool) -> None:
         )
 
 
-def _root_commit(repository: pygit2.Repository, actor: str, ids: IdSource, wall: float) -> pygit2.Oid:
+def root_commit(
+    repository: pygit2.Repository, actor: str, ids: IdSource, wall: float, mark: Mapping[str, str]
+) -> pygit2.Oid:
+    """The first commit of a fleet made at ``wall``; ``mark`` goes into its record."""
     tx = ids.ulid()
-    record = {"rev": 1, "tx": tx, "created_at": rfc3339(wall), "created_by": actor}
+    record = {"rev": 1, "tx": tx, "created_at": rfc3339(wall), "created_by": actor, **mark}
     blob = repository.create_blob(encode_document(record))
     tree = write_tree(Objects(repository), None, {path_of(FLEET): blob})
     author = signature(actor, wall)

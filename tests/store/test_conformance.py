@@ -27,14 +27,6 @@ class TestLocal(StoreConformance):
         bench.close()
 
 
-class TestLocalThatSyncs(StoreConformance):
-    @pytest.fixture
-    def bench(self, make_local_bench: Callable[..., StoreBench]) -> Iterator[StoreBench]:
-        bench = make_local_bench(fsync=True)
-        yield bench
-        bench.close()
-
-
 class _FaultyBench(StoreBench):
     """Every client is a `FaultyStore` in which nothing goes wrong."""
 

@@ -145,12 +145,47 @@ def test_a_stopped_holder_of_the_flock_stops_nobody(local: Any, store: LocalStor
 
 
 @pytest.mark.usefixtures("stopped_holder")
-def test_after_one_vain_wait_for_the_flock_only_short_ones_follow(store: LocalStore, sleepless: Any) -> None:
+def test_nobody_waits_twice_for_the_same_silent_holder(store: LocalStore, sleepless: Any) -> None:
     create(store, "a")
     began = sleepless.now()
     for number in range(10):
         create(store, f"t{number}")
-    assert sleepless.now() - began < 1.0
+    assert sleepless.now() == began
+
+
+@pytest.mark.usefixtures("stopped_holder")
+def test_a_holder_that_shows_signs_of_life_is_waited_for_longer(local: Any, sleepless: Any) -> None:
+    flock = local.path / "sentinel" / "flock"
+    store = local.open(clock=sleepless)
+    real_sleep = sleepless.sleep
+    began = sleepless.now()
+
+    def sleep(seconds: float) -> None:
+        real_sleep(seconds)
+        if sleepless.now() - began < 3.0:
+            os.utime(flock, ns=(0, int(sleepless.now() * 1e9)))
+
+    sleepless.sleep = sleep
+    assert isinstance(create(store, "a"), Committed)
+    assert 3.5 < sleepless.now() - began < 4.5
+    store.close()
+
+
+@pytest.mark.usefixtures("stopped_holder")
+def test_however_lively_the_holders_are_the_wait_for_the_flock_ends(local: Any, sleepless: Any) -> None:
+    flock = local.path / "sentinel" / "flock"
+    store = local.open(clock=sleepless)
+    real_sleep = sleepless.sleep
+    began = sleepless.now()
+
+    def sleep(seconds: float) -> None:
+        real_sleep(seconds)
+        os.utime(flock, ns=(0, int(sleepless.now() * 1e9)))
+
+    sleepless.sleep = sleep
+    assert isinstance(create(store, "a"), Committed)
+    assert sleepless.now() - began < 5.5
+    store.close()
 
 
 @pytest.mark.usefixtures("stopped_holder")
@@ -162,7 +197,7 @@ def test_without_the_flock_nobody_writes_a_note(local: Any, store: LocalStore) -
 def test_two_clients_that_both_hold_no_flock_are_kept_apart_by_the_ref_alone(
     local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentinel.store.refs.take_flock", lambda *_: False)
+    monkeypatch.setattr("sentinel.store.refs.take_flock", lambda *_, **__: 1)
 
     def write(store: LocalStore, mine: int) -> list[bool]:
         return [isinstance(create(store, f"t{number}"), Committed) for number in range(15)]
