@@ -120,7 +120,7 @@ class Objects:
             _, data = self.repository.odb.read(oid)
             decode_document(key, data)
         except (pygit2.GitError, KeyError):
-            return BadRecord(key, f"its content, object {oid}, is missing or damaged")
+            return self.lost(key, oid)
         except BadRecord as bad:
             return bad
         return data
@@ -137,6 +137,10 @@ class Objects:
             return self.repository[commit].peel(pygit2.Tree).id
         except (pygit2.GitError, KeyError) as error:
             raise self.damaged(commit) from error
+
+    def lost(self, key: str, oid: pygit2.Oid) -> BadRecord:
+        """What stands for a record whose content cannot be read: its loss does not stop the others."""
+        return BadRecord(key, f"its content, object {oid}, is missing or damaged")
 
     def damaged(self, oid: pygit2.Oid) -> Unavailable:
         """The error for an object that cannot be read."""
