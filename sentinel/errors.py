@@ -13,6 +13,7 @@
     │   ├── Unavailable               certainly not applied; may be tried again
     │   ├── OutcomeUnknown            may or may not have been applied
     │   ├── NotAStore                 there is no Sentinel store at that place
+    │   ├── Rewound                   the state was moved back or deleted by somebody
     │   └── Rejected                  the store refused the change for good
     ├── TaskFailed                1   a waited-for task did not end as done
     ├── WaitTimeout             124   waited in vain
@@ -82,6 +83,13 @@ class OutcomeUnknown(StoreError):
 
 class NotAStore(StoreError):
     """The place exists or not, but it holds no Task Sentinel state."""
+
+
+class Rewound(StoreError):
+    """The state is older than what this machine has seen: an alarm, and nothing is claimed meanwhile.
+
+    The message tells how to put the newest state back, and how to accept its loss.
+    """
 
 
 class Rejected(StoreError):

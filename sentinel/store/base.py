@@ -149,6 +149,10 @@ class Store(ABC):
     def published(self) -> Mapping[str, Register]:
         """All registers by name. Raises `Unavailable`."""
 
+    def look(self) -> tuple[Snapshot, Mapping[str, Register]]:
+        """`read` and then `published`, in one exchange where the store can. Raises what they raise."""
+        return self.read(), self.published()
+
     @abstractmethod
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         """Store immutable blobs, durable before this returns, and give the name of each.

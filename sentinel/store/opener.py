@@ -22,6 +22,8 @@ class StoreOptions:
     fsync: bool = True
     #: Where a store may keep private files of this machine, such as a mirror.
     state_folder: Path | None = None
+    #: Seconds that one exchange with a server may take; a beat's must be below its interval.
+    timeout: float = 15.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Opener:
 #: Scheme → opener. A store that another package brings registers itself here.
 OPENERS: dict[str, Opener] = {
     "file": Opener("local", "sentinel.store.local:open_local", "sentinel.store.local:create_local"),
+    **dict.fromkeys(
+        ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
+        Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
+    ),
 }
 
 

@@ -150,7 +150,7 @@ def check_fleet(place: object, snapshot: GitSnapshot, *, sessions: str) -> Expec
     if found == sessions:
         return snapshot.version(FLEET)
     if found == REFS:
-        raise NotAStore(f"{place} is shared by peers that reach it through git; use git+file://{place} here, too")
+        raise NotAStore(f"the peers of {place} reach it through git; use git+file://{place} here, too")
     raise NotAStore(
         f"{place} was made for the peers of one host; to let those of others in, stop its workers and run "
         f"`sentinel init --store {place}`"
