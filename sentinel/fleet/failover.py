@@ -9,7 +9,7 @@ each in a transaction of its own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.clock import rfc3339
 from sentinel.fleet.locks import free_left_behind
@@ -155,20 +155,21 @@ def fail_over(transactor: Transactor, view: View, found: Suspect, *, by: str) ->
 
 
 def orphans(
-    view: View, change: Transactor, observer: Observer, *, gone: frozenset[str], wall: float, by: str
+    view: View, begin: Callable[[], Change], observer: Observer, *, gone: frozenset[str], wall: float, by: str
 ) -> Iterator[Transaction]:
     """Transactions that free what nobody rightly holds any more, each on its own.
 
-    ``gone`` are incarnations whose burial stands earlier in the same batch.
+    ``begin`` gives a new change on the view's snapshot. ``gone`` are incarnations whose burial stands earlier
+    in the same batch.
     """
     for task in view.tasks.values():
         held = task.state == "running" and task.incarnation is not None
         if held and (task.incarnation in gone or not view.live(task.incarnation or "")):
-            yield free_orphan(change.change(view.snapshot), task, wall=wall, by=by)
+            yield free_orphan(begin(), task, wall=wall, by=by)
     for lock in view.locks.values():
         key = layout.lock_key(lock.name)
         silence = observer.silence(key, view.snapshot.version(key))
-        freed = free_left_behind(change.change(view.snapshot), view, lock, gone, silence, by=by)
+        freed = free_left_behind(begin(), view, lock, gone, silence, by=by)
         if freed is not None:
             yield freed
 

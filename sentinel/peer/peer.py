@@ -17,6 +17,7 @@ from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View
+from sentinel.model.layout import incarnation_key
 from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
@@ -25,7 +26,7 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
-from sentinel.store.transact import Transactor
+from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
 
@@ -206,17 +207,21 @@ class Peer:
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
 
+    def _change(self, view: View) -> Change:
+        """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""
+        return self._transactor.change(view.snapshot).expect_present(incarnation_key(self._incarnation.id))
+
     def _failovers(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         gone: set[str] = set()
         for found in self._suspects(view, registers):
             at = rfc3339(self._clock.wall())
             if failover.seal(self._store, found, by=self._me, sent_at=at):
                 gone.add(found.incarnation)
-                burial = failover.bury(self._transactor.change(view.snapshot), found, by=self._me)
+                burial = failover.bury(self._change(view), found, by=self._me)
                 yield Planned(burial, self._buried(found))
         for transaction in failover.orphans(
             view,
-            self._transactor,
+            lambda: self._change(view),
             self._observer,
             gone=frozenset(gone),
             wall=self._clock.wall(),
@@ -244,15 +249,14 @@ class Peer:
             if task.after and task.state == "pending":
                 failed = dependencies.failed_dependency(task, view.task)
                 if failed is not None:
-                    change = self._transactor.change(view.snapshot)
-                    yield Planned(
-                        tasks.cancel_dependents(change, task, failed, wall=self._clock.wall()), _nothing
-                    )
+                    wall = self._clock.wall()
+                    cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
+                    yield Planned(cancelled, _nothing)
 
     def _claims(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         for task in self._chooser.choose(view, registers, self._observer, self._work.running):
             transaction, claimed = tasks.claim(
-                self._transactor.change(view.snapshot),
+                self._change(view),
                 task,
                 worker=self._me,
                 incarnation=self._incarnation.id,
