@@ -235,6 +235,13 @@ def test_of_two_that_seal_at_once_one_does_and_the_other_sees_it(fleet: Bench) -
     assert only(suspects(fleet)).sealed
 
 
+def test_what_is_sealed_is_not_sealed_again(fleet: Bench) -> None:
+    seal(fleet, only(silent(fleet)))
+    before = fleet.register_version(NAME)
+    assert seal(fleet, only(suspects(fleet)))
+    assert fleet.register_version(NAME) == before
+
+
 def test_a_seal_says_by_whom_and_keeps_what_was_announced(fleet: Bench) -> None:
     seal(fleet, only(silent(fleet)))
     sealed = Session.load(NAME, fleet.registers()[NAME].document or {})
@@ -303,9 +310,7 @@ def test_who_seals_cannot_break_the_line_of_the_audit(fleet: Bench, by: str) -> 
 
 def orphans(bench: Bench, *gone: str) -> list[Transaction]:
     return list(
-        failover.orphans(
-            bench.view(), bench.transactor, bench.observer, gone=frozenset(gone), wall=0.0, by="w2"
-        )
+        failover.orphans(bench.view(), bench.change, bench.observer, gone=frozenset(gone), wall=0.0, by="w2")
     )
 
 
@@ -346,6 +351,21 @@ def test_orphans_are_not_freed_when_the_burial_before_them_failed(at_work: Bench
     batch = [failover.bury(at_work.change(), found, by="w2"), *orphans(at_work, "inc1")]
     at_work.put(incarnation("inc1"))
     assert [isinstance(outcome, Committed) for outcome in at_work.store.commit(batch)] == [False] * 4
+
+
+def test_who_is_dead_itself_frees_nobody(at_work: Bench) -> None:
+    at_work.drop("incarnations/inc1")
+    freed = failover.orphans(
+        at_work.view(),
+        lambda: at_work.change().expect_present("incarnations/inc2"),
+        at_work.observer,
+        gone=frozenset(),
+        wall=0.0,
+        by="w2",
+    )
+    batch = list(freed)
+    at_work.drop("incarnations/inc2")
+    assert [isinstance(outcome, Committed) for outcome in at_work.store.commit(batch)] == [False] * 3
 
 
 def test_a_ticket_is_never_an_orphan(bench: Bench) -> None:

@@ -94,6 +94,20 @@ def test_a_lock_of_an_incarnation_that_is_gone_can_be_taken_at_once(bench: Bench
     assert (lock(bench).holder, lock(bench).epoch) == ("bob", 2)
 
 
+def test_a_lock_is_not_taken_when_its_incarnation_turns_out_to_be_there(bench: Bench) -> None:
+    bench.put(held_lock(incarnation="inc1"))
+    late = acquire(bench)
+    bench.put(incarnation("inc1"))
+    assert not bench.lands(late)
+
+
+@pytest.mark.parametrize("silence", [59.0, 60.0, 1e9])
+def test_only_a_ticket_expires(silence: float) -> None:
+    ticket, held = held_lock(ttl=60.0), held_lock(incarnation="inc1", ttl=60.0)
+    free = dataclasses.replace(ticket.free(), ttl=60.0)
+    assert [locks.expired(lock, silence) for lock in (ticket, held, free)] == [silence >= 60.0, False, False]
+
+
 def test_a_lock_of_an_unreadable_incarnation_is_held(bench: Bench) -> None:
     bench.put(held_lock(incarnation="inc1"))
     bench.tear("incarnations/inc1")

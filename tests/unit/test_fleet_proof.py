@@ -184,6 +184,14 @@ def test_a_file_is_locked_before_it_has_its_name(folder: Path, monkeypatch: pyte
     daemon.die()
 
 
+def test_a_sweep_leaves_a_file_that_is_still_being_made(folder: Path, observer: ProofFolder) -> None:
+    folder.mkdir()
+    unlocked_yet = folder / f".{session_register('inc1')}"
+    unlocked_yet.touch()
+    observer.sweep(live=[])
+    assert unlocked_yet.exists()
+
+
 def test_a_sweep_of_a_folder_that_is_not_there_is_no_error(folder: Path) -> None:
     ProofFolder(folder, BOOT).sweep(live=[])
 
