@@ -102,9 +102,12 @@ class Fleet:
             return []
 
     def stop_all(self) -> None:
-        """End every worker, politely and then not."""
+        """End every worker: the first signal drains, the second ends its tasks, and the last is not asked."""
         for process in self.workers.values():
             process.send_signal(signal.SIGCONT)
+            process.terminate()
+        time.sleep(0.2)
+        for process in self.workers.values():
             process.terminate()
         for process in self.workers.values():
             try:

@@ -270,7 +270,7 @@ MOUNTS = """\
 /dev/vda / ext4 rw 0 0
 server:/export /mnt/nfs nfs4 rw 0 0
 //server/share /mnt/with\\040blank cifs rw 0 0
-user@host: /home/me/remote fuse.sshfs rw 0 0
+user@host: /mnt/remote fuse.sshfs rw 0 0
 tmpfs /mnt/nfs/scratch tmpfs rw 0 0
 C: /mnt/c 9p rw 0 0
 """
@@ -284,7 +284,7 @@ C: /mnt/c 9p rw 0 0
         ("/mnt/nfs/deep/fleet.git", "nfs4"),
         ("/mnt/nfsx/fleet.git", None),
         ("/mnt/with blank/fleet.git", "cifs"),
-        ("/home/me/remote/fleet.git", "fuse.sshfs"),
+        ("/mnt/remote/fleet.git", "fuse.sshfs"),
         ("/mnt/nfs/scratch/fleet.git", None),
         ("/mnt/c/fleet.git", "9p"),
     ],
