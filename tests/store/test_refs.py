@@ -304,59 +304,6 @@ def test_an_unknown_outcome_is_settled_even_after_others_moved_the_same_key(
     assert store.read().get("tasks/a") == {"format": 1, "n": 2}
 
 
-def test_a_state_that_was_moved_back_is_an_alarm_until_it_is_put_right(local: Any, store: LocalStore) -> None:
-    old = store.read().revision
-    new = landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
-    git(local.path, "update-ref", STATE_REF, old)
-    with pytest.raises(Unavailable, match=f"update-ref {STATE_REF} {new}"):
-        store.read()
-    with pytest.raises(Unavailable, match=f"update-ref {STATE_REF} {new}"):
-        create(store, "b")
-    git(local.path, "update-ref", STATE_REF, new)
-    assert isinstance(create(store, "b"), Committed)
-
-
-def test_a_state_that_was_deleted_is_an_alarm_until_it_is_put_right(local: Any, store: LocalStore) -> None:
-    seen = store.read().revision
-    git(local.path, "update-ref", "-d", STATE_REF)
-    with pytest.raises(Unavailable, match=f"update-ref {STATE_REF} {seen}"):
-        store.read()
-    git(local.path, "update-ref", STATE_REF, seen)
-    assert store.read().revision == seen
-
-
-def test_a_new_client_takes_the_state_as_it_finds_it(local: Any, store: LocalStore) -> None:
-    old = store.read().revision
-    landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
-    git(local.path, "update-ref", STATE_REF, old)
-    assert local.client().read().get("tasks/a") is None
-
-
-@pytest.mark.parametrize("content", ["", "garbage\n", "ref: refs/heads/main\n", "1" * 40 + "\n"])
-def test_a_state_ref_that_holds_garbage_is_one_sentence_with_the_remedy(
-    local: Any, store: LocalStore, content: str
-) -> None:
-    (local.path / STATE_REF).write_text(content)
-    with pytest.raises(Unavailable) as caught:
-        store.read()
-    assert str(local.path) in str(caught.value)
-    assert "git" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_packing_the_refs_beside_us_changes_nothing(local: Any, store: LocalStore) -> None:
-    create(store, "a")
-    git(local.path, "pack-refs", "--all", "--prune")
-    assert not (local.path / STATE_REF).exists()
-    assert store.read().get("tasks/a") is not None
-    assert isinstance(create(store, "b"), Committed)
-    assert isinstance(create(local.client(), "c"), Committed)
-
-
 def history(repository: Path) -> int:
     found = pygit2.Repository(str(repository))
     return sum(1 for _ in found.walk(found.lookup_reference(STATE_REF).target))
-
-
-def git(repository: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(repository), *arguments], check=True, capture_output=True)
