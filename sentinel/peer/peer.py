@@ -75,6 +75,8 @@ class Peer:
         self._open: list[Planned] = []
         self._abandoned: dict[str, str] = {}
         self._hurry = False
+        #: Whether this tick has seen the state, so that what it says is due is not long over.
+        self._looked = False
         #: Whether the last tick had its store calls answered.
         self.reached = True
         self.counters = counters
@@ -119,7 +121,7 @@ class Peer:
 
     def tick(self) -> float:
         """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
-        self._hurry = False
+        self._hurry = self._looked = False
         self.load = self._load()
         self._work.take_events()
         self._heed_the_fence()
@@ -136,7 +138,10 @@ class Peer:
             self.reached = False
             log.warning("%s cannot reach the store: %s", self._me, error)
         self.load = self._load()
-        return 0.0 if self._hurry else min(self._options.poll, self._chooser.next_due(self._clock.now()))
+        if self._hurry:
+            return 0.0
+        due = self._chooser.next_due(self._clock.now()) if self._looked else self._options.poll
+        return min(self._options.poll, due)
 
     def _load(self) -> Load:
         return Load(
@@ -182,6 +187,7 @@ class Peer:
         reply = self._clock.now()
         self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
         self._chooser.look(view, sent=sent, reply=reply)
+        self._looked = True
         return view, registers
 
     def _commit(self, batch: list[Planned]) -> None:
