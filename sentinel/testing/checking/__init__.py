@@ -1,0 +1,1 @@
+"""The parts of the checker: what records may become, what leases allow, and what was promised to people."""

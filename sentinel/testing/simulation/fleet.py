@@ -1,0 +1,130 @@
+"""A simulated fleet: workers on machines, restarted when they end, as a service manager does it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from sentinel.fleet.balancers import find
+from sentinel.model.lease import RATE_ERROR, LeaseTimes
+from sentinel.model.worker import Worker
+from sentinel.peer.notify import Notifier
+from sentinel.peer.options import PeerOptions
+from sentinel.peer.service import Service, ServiceOptions
+from sentinel.testing.simulation.clock import Timing
+from sentinel.testing.simulation.machine import Machine, Process, Universe
+from sentinel.testing.simulation.workload import WORK, make_plan
+
+
+def draw_timing(rng: random.Random) -> Timing:
+    """A clock that is as wrong as the design allows, more often at the limits than between them."""
+    limit = RATE_ERROR
+    rate = 1.0 + rng.choice((-limit, limit, 0.0, rng.uniform(-limit, limit)))
+    return Timing(rate=rate, offset=rng.uniform(10.0, 1e6), wall_error=rng.uniform(-7200.0, 7200.0))
+
+
+class Workers:
+    """The worker daemons of a simulation, and who starts them again."""
+
+    def __init__(
+        self,
+        universe: Universe,
+        rng: random.Random,
+        *,
+        hosts: Sequence[Machine],
+        spare: Machine,
+        others: Sequence[Machine],
+        count: int,
+        times: LeaseTimes,
+        poll: float,
+        slots: int,
+    ) -> None:
+        self._universe = universe
+        self._rng = rng
+        self._hosts = list(hosts)
+        self._spare = spare
+        self._others = list(others)
+        self._times = times
+        self._poll = poll
+        self._slots = slots
+        #: Worker id → its daemon, alive or not.
+        self._running: dict[str, Process] = {}
+        self._homes = {f"w{number + 1}": hosts[number % len(hosts)] for number in range(count)}
+        #: A twin's start may make its worker's own one fail for a while.
+        self._twins: list[Process] = []
+        #: Longest pause before a daemon that ended is started again.
+        self.restart_within = 30.0
+
+    @property
+    def machines(self) -> Sequence[Machine]:
+        """See `Fleet` in `sentinel.testing.simulation.faults`."""
+        return [*self._hosts, self._spare, *self._others]
+
+    def begin(self) -> None:
+        """Start all daemons, and go on looking after them."""
+        for worker in self._homes:
+            self._universe.baton.after(self._rng.uniform(0.0, 3.0), lambda worker=worker: self._start(worker))
+        self._universe.baton.after(5.0, self._look_after)
+
+    def daemons(self) -> list[Process]:
+        """The worker daemons that run now."""
+        return [process for process in (*self._running.values(), *self._twins) if not process.dead]
+
+    def start_twin(self, worker: str) -> None:
+        """Start a second daemon under a worker's id, on another machine; it is stopped after a while."""
+        twin = self._spare.process(
+            worker, lambda process: self._serve(process, worker), max_tasks=self._slots
+        )
+        self._twins = [process for process in self._twins if not process.dead]
+        self._twins.append(twin)
+        self._universe.baton.after(self._times.stale * self._rng.uniform(0.5, 6.0), twin.interrupt)
+        self._universe.baton.after(self._times.stale * 8.0, twin.kill)
+
+    def take_down(self, incarnation: str) -> None:
+        """A task of this incarnation kills its worker, with the supervisor as often as not."""
+        for process in self.daemons():
+            if process.incarnation == incarnation:
+                supervisor = process.supervisor
+                if supervisor is not None and self._rng.random() < 0.5:
+                    supervisor.kill()
+                process.kill()
+
+    def _start(self, worker: str) -> None:
+        self._running[worker] = self._homes[worker].process(
+            worker, lambda process: self._serve(process, worker), max_tasks=self._slots
+        )
+
+    def _look_after(self) -> None:
+        for worker, process in list(self._running.items()):
+            if process.dead:
+                del self._running[worker]
+                pause = self._rng.choice((0.0, 0.1, 1.0)) * self.restart_within * self._rng.random()
+                self._universe.baton.after(pause, lambda worker=worker: self._start(worker))
+        self._universe.baton.after(1.0, self._look_after)
+
+    def _serve(self, process: Process, worker: str) -> None:
+        machine = process.machine
+        Service(
+            options=ServiceOptions(
+                worker=Worker(
+                    id=worker, incarnation="", hostname=machine.name, max_tasks=self._slots, types=(WORK,)
+                ),
+                peer=PeerOptions(
+                    worker=worker,
+                    times=self._times,
+                    max_tasks=self._slots,
+                    types=frozenset({WORK}),
+                    balancer=find("least_loaded"),
+                    poll=self._poll,
+                ),
+            ),
+            open_store=process.open_store,
+            make_plan=make_plan,
+            state_folder=machine.state_folder,
+            boot=machine.boot,
+            local_proof=True,
+            clock=machine.clock,
+            rng=process.rng(),
+            notifier=Notifier({}),
+            surroundings=process.surroundings(),
+        ).run()

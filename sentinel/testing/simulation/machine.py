@@ -1,0 +1,440 @@
+"""Simulated machines and the processes on them.
+
+A process is a control thread and the threads that it starts. When it is killed, they vanish at their next switch
+point: whatever they still do on the way out reaches nobody, because everything that leaves a process asks
+first whether it is dead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sentinel.clock import Clock
+from sentinel.clock import Event as Wakeup
+from sentinel.errors import SentinelError
+from sentinel.fleet.observer import KeptObserver, Observer
+from sentinel.fleet.proof import DeathProof, NoProof
+from sentinel.fleet.view import View
+from sentinel.model.layout import session_register
+from sentinel.model.worker import Incarnation, Proof
+from sentinel.peer.run.spec import RunSpec
+from sentinel.peer.surroundings import Surroundings
+from sentinel.store.base import Store
+from sentinel.testing.checker import Checker, Sender
+from sentinel.testing.simulation.baton import TIMED_OUT, Actor, Baton
+from sentinel.testing.simulation.clock import SimulatedClock, SimulatedEvent, Timing
+from sentinel.testing.simulation.network import Link, Weather
+from sentinel.testing.simulation.store import Server, SimulatedStore
+from sentinel.testing.simulation.supervisor import Programs, SimulatedOverseer, Supervisor
+from sentinel.testing.simulation.trace import Trace
+
+#: Seconds between two savings of what was seen, as a daemon's housekeeping does it.
+_KEEP_EVERY = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Universe:
+    """What all machines of one simulation share."""
+
+    seed: str
+    baton: Baton
+    trace: Trace
+    checker: Checker
+    server: Server
+    weather: Weather
+    programs: Programs
+    #: A real folder for the files that processes leave.
+    folder: Path
+    #: Seconds after which a call to the store that was not answered is given up.
+    timeout: float
+    #: Whether connections are told of changes.
+    watched: bool
+
+    def rng(self, name: str) -> random.Random:
+        """Randomness of its own for everything that has a name, so that one thing more changes no other."""
+        return random.Random(f"{self.seed}/{name}")
+
+
+@dataclasses.dataclass(slots=True)
+class _Alive:
+    """A proof-of-death file: who holds its lock, and whether it says ``empty``."""
+
+    inode: int
+    boot: str
+    daemon: bool = True
+    supervisor: bool = False
+    empty: bool = False
+
+
+class Machine:
+    """One host: a clock, a link to the store, a state folder, and processes."""
+
+    def __init__(self, universe: Universe, name: str, timing: Timing, *, proofs: bool) -> None:
+        self.universe = universe
+        self.name = name
+        self.timing = timing
+        self.link = Link()
+        self.clock = SimulatedClock(universe.baton, timing)
+        self.processes: list[Process] = []
+        self.supervisors: list[Supervisor] = []
+        self.boot = f"{name}-boot-1"
+        #: Incarnation → its proof file; None when nothing is proven here.
+        self.alive: dict[str, _Alive] | None = {} if proofs else None
+        self.state_folder = universe.folder / name
+        self._boots = 1
+        self._born = 0
+
+    def process(self, name: str, main: Callable[[Process], None], *, max_tasks: int = 1) -> Process:
+        """Start a process whose control thread runs ``main``."""
+        self._born += 1
+        process = Process(self, f"{name}#{self._born}", self._born, max_tasks)
+        self.processes.append(process)
+        process.begin(main)
+        return process
+
+    def freeze(self, seconds: float) -> None:
+        """Suspend everything but the tasks for so many true seconds."""
+        for process in self.processes:
+            process.stop(seconds)
+        for supervisor in self.supervisors:
+            self.stop_supervisor(supervisor, seconds)
+
+    def stop_supervisor(self, supervisor: Supervisor, seconds: float) -> None:
+        """SIGSTOP a supervisor, and SIGCONT it later."""
+        if supervisor.over:
+            return
+        baton = self.universe.baton
+        supervisor.pause()
+        self.universe.checker.excused(supervisor.incarnation, baton.now + seconds)
+        baton.after(seconds, supervisor.resume)
+
+    def lose_power(self) -> None:
+        """End everything at once, and boot: a new boot id, a clock that begins anew, the same disk."""
+        for process in list(self.processes):
+            process.kill()
+        for supervisor in list(self.supervisors):
+            supervisor.vanish()
+        self.supervisors.clear()
+        self._boots += 1
+        self.boot = f"{self.name}-boot-{self._boots}"
+        self.timing.booted_at = self.universe.baton.now
+        self.timing.offset = 1.0
+        for mark in (self.alive or {}).values():
+            mark.daemon = mark.supervisor = False
+
+
+class Process:
+    """One process: its threads, its connections, and the incarnation that it is now."""
+
+    def __init__(self, machine: Machine, name: str, pid: int, max_tasks: int) -> None:
+        self.machine = machine
+        self.name = name
+        self.pid = pid
+        self.dead = False
+        self.incarnation: str | None = None
+        self.supervisor: Supervisor | None = None
+        self.actors: list[Actor] = []
+        #: Called when it has ended by itself, with what its main function raised.
+        self.exited: Callable[[SentinelError | None], None] = lambda _: None
+        self._max_tasks = max_tasks
+        self._universe = machine.universe
+        self._interruptions: list[_Interruptions] = []
+        self._connections = 0
+        #: Incarnations that this process has let go, and those whose supervisor had nothing left to kill.
+        self._let_go: set[str] = set()
+        self._emptied: set[str] = set()
+
+    # -- what the product gets -------------------------------------------------------------------------
+
+    def sender(self) -> Sender:
+        """Who it is for the checker."""
+        return Sender(process=self.name, incarnation=self.incarnation, rate=self.machine.timing.rate)
+
+    def open_store(self) -> Store:
+        """A new connection."""
+        self._connections += 1
+        universe = self._universe
+        return SimulatedStore(
+            server=universe.server,
+            baton=universe.baton,
+            trace=universe.trace,
+            rng=universe.rng(f"{self.machine.name}/{self.name}/connection {self._connections}"),
+            weather=universe.weather,
+            link=self.machine.link,
+            caller=self,
+            timeout=universe.timeout,
+            watched=universe.watched,
+        )
+
+    def surroundings(self) -> Surroundings:
+        """This process, as a daemon or a guard sees it."""
+        return Surroundings(
+            start_thread=self._start_thread,
+            signals=self._signals,
+            home=self._home,
+            supervise=self._supervise,
+            streams=lambda: (0, 1, 2),
+            pid=lambda: self.pid,
+        )
+
+    def rng(self) -> random.Random:
+        """Its randomness."""
+        return self._universe.rng(f"{self.machine.name}/{self.name}")
+
+    def note(self, what: str) -> None:
+        """Say something in the trace."""
+        self._universe.trace.note(self._universe.baton.now, self.name, what)
+
+    # -- what the faults do to it ----------------------------------------------------------------------
+
+    def begin(self, main: Callable[[Process], None]) -> None:
+        """Start the control thread."""
+
+        def control() -> None:
+            error: SentinelError | None = None
+            try:
+                main(self)
+            except SentinelError as raised:
+                error = raised
+            if not self.dead:
+                self.note("exits" if error is None else f"exits: {type(error).__name__}: {error}")
+                self._end()
+                self.exited(error)
+
+        self.actors.append(self._universe.baton.start(f"{self.name}.control", control))
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if not self.dead:
+            self.note("killed")
+            self._end()
+
+    def stop(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        for actor in self.actors:
+            self.stop_one(actor, seconds)
+
+    def stop_one(self, actor: Actor, seconds: float) -> None:
+        """Let one of its threads hang."""
+        actor.pause()
+        self._universe.baton.after(seconds, actor.resume)
+
+    def interrupt(self) -> None:
+        """SIGTERM."""
+        if self.dead:
+            return
+        self.note("SIGTERM")
+        for interruptions in self._interruptions:
+            interruptions.come()
+
+    def _end(self) -> None:
+        self.dead = True
+        machine = self.machine
+        machine.processes.remove(self)
+        for actor in self.actors:
+            actor.kill()
+        for name, mark in (machine.alive or {}).items():
+            if name == self.incarnation:
+                mark.daemon = False
+        supervisor = self.supervisor
+        if supervisor is not None and not supervisor.over:
+            self._universe.baton.after(0.001, supervisor.daemon_gone)
+        if self.incarnation is not None:
+            self.let_go(self.incarnation)
+
+    def let_go(self, incarnation: str) -> None:
+        """The daemon is done with an incarnation, or dead."""
+        self._let_go.add(incarnation)
+        self._judge_death(incarnation)
+
+    def _judge_death(self, incarnation: str) -> None:
+        """Tell the checker when daemon and supervisor are gone, and nothing was left to kill."""
+        if incarnation in self._let_go & self._emptied:
+            self._universe.checker.dead(incarnation)
+
+    # -- the surroundings ------------------------------------------------------------------------------
+
+    def _start_thread(self, name: str, run: Callable[[], None]) -> _Thread:
+        self._universe.baton.check()
+        actor = self._universe.baton.start(f"{self.name}.{name}", run)
+        self.actors = [known for known in self.actors if not known.over]
+        self.actors.append(actor)
+        return _Thread(actor, self._universe.baton)
+
+    def _signals(self) -> _Interruptions:
+        found = _Interruptions()
+        self._interruptions.append(found)
+        return found
+
+    def _home(
+        self,
+        *,
+        store: Store,
+        state_folder: Path,
+        boot: str,
+        clock: Clock,
+        local_proof: bool,  # noqa: ARG002 - the machine knows these
+    ) -> _Home:
+        return _Home(self)
+
+    def _supervise(
+        self,
+        wakeup: Wakeup,
+        proof_fd: int | None = None,
+        stdio: tuple[int, ...] = (),  # noqa: ARG002 - tasks are simulated
+    ) -> SimulatedOverseer:
+        universe, machine = self._universe, self.machine
+        universe.baton.check()
+        incarnation = self.incarnation
+        assert incarnation is not None
+        assert isinstance(wakeup, SimulatedEvent)
+        mark = (machine.alive or {}).get(incarnation)
+        if mark is not None:
+            mark.supervisor = True
+
+        def finished(empty: bool) -> None:
+            machine.supervisors.remove(supervisor)
+            if mark is not None:
+                mark.supervisor = False
+                mark.empty = empty
+            if empty:
+                self._emptied.add(incarnation)
+                self._judge_death(incarnation)
+
+        supervisor = Supervisor(
+            baton=universe.baton,
+            clock=machine.clock,
+            rng=universe.rng(f"{machine.name}/{self.name}/supervisor {incarnation}"),
+            programs=universe.programs,
+            incarnation=incarnation,
+            note=lambda what: universe.trace.note(universe.baton.now, f"{self.name}.supervisor", what),
+            finished=finished,
+        )
+        machine.supervisors.append(supervisor)
+        self.supervisor = supervisor
+        rng = universe.rng(f"{machine.name}/{self.name}/pipe {incarnation}")
+        return SimulatedOverseer(supervisor, wakeup, universe.baton, rng, lambda: self.dead)
+
+    def announce(self, incarnation: str) -> None:
+        """A new incarnation begins in this process."""
+        self.incarnation = incarnation
+        self._universe.checker.announced(
+            incarnation, rate=self.machine.timing.rate, max_tasks=self._max_tasks
+        )
+
+
+class _Thread:
+    def __init__(self, actor: Actor, baton: Baton) -> None:
+        self._actor = actor
+        self._baton = baton
+
+    def join(self, timeout: float) -> None:
+        """Give up the baton until the thread has ended, or for ``timeout`` seconds."""
+        self._baton.check()
+        if self._actor.over:
+            return
+        wake = self._baton.current.waker()
+        self._actor.afterwards.append(lambda: self._baton.after(0.0, lambda: wake(None)))
+        if self._baton.wait(timeout, wake) is TIMED_OUT:
+            return
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return not self._actor.over
+
+
+class _Interruptions:
+    """Signals of a simulated process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._wake: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def heeded(self, wake: Callable[[], None]) -> Iterator[None]:
+        """See `sentinel.peer.signals.Signals`."""
+        owner = getattr(wake, "__self__", None)
+        assert isinstance(owner, SimulatedEvent)
+        self._wake = owner.set_from_outside
+        yield
+
+    def come(self) -> None:
+        """One more signal."""
+        self.count += 1
+        self._wake()
+
+
+class _Proofs:
+    """Proof of death on one machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def proven(self, incarnation: Incarnation) -> bool:
+        """Whether the lock was obtained and ``empty`` read, in the file that was announced."""
+        mark = (self._machine.alive or {}).get(incarnation.id)
+        announced = incarnation.proof
+        if mark is None or announced is None or announced.boot != self._machine.boot:
+            return False
+        return announced.inode == mark.inode and mark.empty and not (mark.daemon or mark.supervisor)
+
+
+class _Home:
+    """One daemon's files; see `sentinel.peer.surroundings.Home`. The sightings are real files."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        machine = self._machine = process.machine
+        machine.state_folder.mkdir(parents=True, exist_ok=True)
+        self._kept = KeptObserver(machine.state_folder / "observations.json", machine.boot, machine.clock.now)
+        self._swept = machine.clock.now()
+        self._runs = machine.state_folder / "runs"
+
+    @property
+    def observer(self) -> Observer:
+        return self._kept.observer
+
+    @property
+    def proof(self) -> DeathProof:
+        return NoProof() if self._machine.alive is None else _Proofs(self._machine)
+
+    def begin(self, incarnation: str) -> tuple[int | None, Proof | None]:
+        self._process.announce(incarnation)
+        self.run_folder(incarnation).mkdir(parents=True, exist_ok=True)
+        alive = self._machine.alive
+        if alive is None:
+            return None, None
+        number = len(alive) + 1
+        alive[incarnation] = _Alive(inode=number, boot=self._machine.boot)
+        return number, Proof(boot=self._machine.boot, device=1, inode=number)
+
+    def run_folder(self, incarnation: str) -> Path:
+        return self._runs / session_register(incarnation)
+
+    def ended(self, spec: RunSpec) -> None:
+        if spec.result_path is not None and not self._process.dead:
+            Path(spec.result_path).unlink(missing_ok=True)
+
+    def over(self, incarnation: str, *, left: bool) -> None:
+        if self._process.dead:
+            return
+        self._process.let_go(incarnation)
+        alive = self._machine.alive or {}
+        if incarnation in alive:
+            alive[incarnation].daemon = False
+            if left:
+                del alive[incarnation]
+
+    def housekeeping(self, view: View) -> None:  # noqa: ARG002 - what the dead left is swept with the universe
+        now = self._machine.clock.now()
+        if now - self._swept >= _KEEP_EVERY:
+            self._swept = now
+            self.keep_sightings()
+
+    def keep_sightings(self) -> None:
+        if not self._process.dead:
+            self._kept.save(self._kept.observer.sightings())

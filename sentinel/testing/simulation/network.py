@@ -1,0 +1,73 @@
+"""How requests get to the store and replies come back, or not."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Weather:
+    """What holds for all links now; the faults change it while the simulation runs."""
+
+    #: Seconds that a message takes at least, and on the average beyond that.
+    latency: tuple[float, float] = (0.002, 0.02)
+    #: The store refuses every connection until then (true time).
+    down_until: float = 0.0
+    #: Chance that a request is certainly not applied.
+    refused: float = 0.0
+    #: Chance that a reply is lost.
+    reply_lost: float = 0.0
+    #: Chance that a request is held up, and lands later by up to `hold` seconds.
+    held: float = 0.0
+    hold: float = 60.0
+    #: Chance that a reply is held up likewise.
+    slow_reply: float = 0.0
+    #: Chance that a read shows what was there up to `lag` seconds ago.
+    lagging: float = 0.0
+    lag: float = 10.0
+
+
+@dataclasses.dataclass(slots=True)
+class Link:
+    """One machine's way to the store."""
+
+    #: Requests do not get through until then (true time).
+    requests_cut_until: float = 0.0
+    #: Replies do not get through until then.
+    replies_cut_until: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """What becomes of one call."""
+
+    #: Refused at once: certainly not applied.
+    refused: bool = False
+    #: Seconds until the store does it; None for never.
+    request: float | None
+    #: Seconds from then until the reply is there; None for never.
+    reply: float | None
+    #: Seconds by which a read shows an older state.
+    lag: float = 0.0
+
+
+def passage(rng: random.Random, weather: Weather, link: Link, now: float) -> Passage:
+    """Draw what becomes of a call that is sent now."""
+    least, mean = weather.latency
+    request = least + rng.expovariate(1.0) * mean
+    reply = least + rng.expovariate(1.0) * mean
+    # Each is drawn whether it is needed or not, so that one fault more does not change all that follows.
+    luck = [rng.random() for _ in range(5)]
+    extent = [rng.random() for _ in range(3)]
+    if now < weather.down_until or luck[0] < weather.refused:
+        return Passage(refused=True, request=request, reply=None)
+    if now < link.requests_cut_until:
+        return Passage(request=None, reply=None)
+    if luck[1] < weather.held:
+        request += extent[0] * weather.hold
+    if luck[2] < weather.slow_reply:
+        reply += extent[1] * weather.hold
+    lost = luck[3] < weather.reply_lost or now + request < link.replies_cut_until
+    lag = extent[2] * weather.lag if luck[4] < weather.lagging else 0.0
+    return Passage(request=request, reply=None if lost else reply, lag=lag)
