@@ -1,8 +1,9 @@
 """Judges a history against the invariants of the design, on the true time line.
 
-Whoever runs a fleet (the simulator, a test) tells the checker what *happened*: which transactions landed, which
-register changed, which process began and ended, what was acknowledged to whom; each at its true time, which
-no member of the fleet knows. The first thing that should not be raises `Violation`, naming the invariant.
+Whoever runs a fleet (the simulator, a test) tells the checker what *happened*: which transactions landed,
+which register changed, which process began and ended, what was acknowledged to whom; each at its true time,
+which no member of the fleet knows. The first thing that should not be raises `Violation`, naming the
+invariant.
 The state is judged as it grows, so the checker needs no history of it.
 
 I12 (one comment per outbox entry) is judged where there is an outbox.
@@ -85,7 +86,7 @@ class Checker:
         self._truth.announced[incarnation] = (rate, max_tasks)
 
     def excused(self, incarnation: str, until: float) -> None:
-        """The supervisor of an incarnation could not act until then, and ends what is late within the grace."""
+        """The supervisor of an incarnation could not act until then; the grace begins then."""
         life = self._truth.lives.get(incarnation)
         if life is not None:
             life.excused_until = max(life.excused_until, until + GRACE / life.rate)

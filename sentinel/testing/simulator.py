@@ -7,8 +7,8 @@
 
 The daemons, guards and clients are the product's own, each in threads of which only one runs at a time (see
 `sentinel.testing.simulation.baton`). Clocks, the way to the store, supervisors and tasks are simulated. What
-happens is a function of the seed and the options alone: the same seed gives the same trace hash, on any machine.
-Everything that happens is judged by a `sentinel.testing.checker.Checker`.
+happens is a function of the seed and the options alone: the same seed gives the same trace hash, on any
+machine. Everything that happens is judged by a `sentinel.testing.checker.Checker`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ from sentinel.testing.simulation.workload import (
 )
 
 #: How often peers beat and when they are stale, as people configure it; drawn for each seed.
-_TIMES = (LeaseTimes(1.0, 5.0), LeaseTimes(2.0, 10.0), LeaseTimes(2.0, 10.0), LeaseTimes(5.0, 30.0))
+_TIMES = (
+    LeaseTimes(1.0, 5.0),
+    LeaseTimes(2.0, 10.0),
+    LeaseTimes(2.0, 10.0),
+    LeaseTimes(5.0, 30.0),
+    LeaseTimes(5.0, 30.0),
+)
 #: Virtual seconds, after the last fault, in which everything must have ended.
 SETTLED_WITHIN = 1_800.0
 
@@ -200,8 +206,9 @@ class _Simulation:
                 )
             )
         if options.locks:
-            for desk in self._others:
-                people.append(desk.process("script", lambda process: hold_tickets(process, until)))
+            people += [
+                desk.process("script", lambda process: hold_tickets(process, until)) for desk in self._others
+            ]
             people.append(self._others[0].process("pruner", lambda process: prune_locks(process, until)))
             self._guard_later(random.Random(f"{self._seed}/guards"), 1)
         return people

@@ -34,14 +34,14 @@ class LeaseRules:
         if document is None:
             self._truth.registers.pop(name, None)
         else:
-            self._judge(at, name, before, document, sent_at, sender)
+            self._judge(at, before, document, sent_at, sender)
             self._truth.registers[name] = Known(document=document, landed_at=at)
         times, versions = self._changes.setdefault(name, ([], []))
         times.append(at)
         versions.append(version)
 
     def _judge(
-        self, at: float, name: str, before: Known | None, document: Document, sent_at: float, sender: Sender
+        self, at: float, before: Known | None, document: Document, sent_at: float, sender: Sender
     ) -> None:
         incarnation = document["incarnation"]
         life = self._truth.lives.get(incarnation)

@@ -81,7 +81,7 @@ class Actor:
             self._baton.after(0.0, self._go)
 
     def kill(self) -> None:
-        """Let its thread end, at its next switch point at the latest; nothing that it does counts any more."""
+        """Let its thread end, at its next switch point; nothing that it does counts any more."""
         if self.dead or self.over:
             return
         self.dead = True

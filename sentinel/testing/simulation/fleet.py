@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from sentinel.fleet.balancers import find
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
@@ -63,7 +64,7 @@ class Workers:
     def begin(self) -> None:
         """Start all daemons, and go on looking after them."""
         for worker in self._homes:
-            self._universe.baton.after(self._rng.uniform(0.0, 3.0), lambda worker=worker: self._start(worker))
+            self._universe.baton.after(self._rng.uniform(0.0, 3.0), partial(self._start, worker))
         self._universe.baton.after(5.0, self._look_after)
 
     def daemons(self) -> list[Process]:
@@ -99,7 +100,7 @@ class Workers:
             if process.dead:
                 del self._running[worker]
                 pause = self._rng.choice((0.0, 0.1, 1.0)) * self.restart_within * self._rng.random()
-                self._universe.baton.after(pause, lambda worker=worker: self._start(worker))
+                self._universe.baton.after(pause, partial(self._start, worker))
         self._universe.baton.after(1.0, self._look_after)
 
     def _serve(self, process: Process, worker: str) -> None:

@@ -1,8 +1,8 @@
 """Simulated machines and the processes on them.
 
-A process is a control thread and the threads that it starts. When it is killed, they vanish at their next switch
-point: whatever they still do on the way out reaches nobody, because everything that leaves a process asks
-first whether it is dead.
+A process is a control thread and the threads that it starts. When it is killed, they vanish at their next
+switch point: whatever they still do on the way out reaches nobody, because everything that leaves a process
+asks first whether it is dead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sentinel.clock import Clock
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
 from sentinel.fleet.observer import KeptObserver, Observer
@@ -270,21 +269,13 @@ class Process:
         self._interruptions.append(found)
         return found
 
-    def _home(
-        self,
-        *,
-        store: Store,
-        state_folder: Path,
-        boot: str,
-        clock: Clock,
-        local_proof: bool,  # noqa: ARG002 - the machine knows these
-    ) -> _Home:
+    def _home(self, **_known: object) -> _Home:
         return _Home(self)
 
     def _supervise(
         self,
         wakeup: Wakeup,
-        proof_fd: int | None = None,
+        proof_fd: int | None = None,  # noqa: ARG002 - its incarnation's proof is found by name
         stdio: tuple[int, ...] = (),  # noqa: ARG002 - tasks are simulated
     ) -> SimulatedOverseer:
         universe, machine = self._universe, self.machine

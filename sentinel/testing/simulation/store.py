@@ -1,9 +1,9 @@
 """The store as the members of a simulated fleet reach it: late, not at all, or with the reply lost.
 
 `Server` is the truth, a `MemoryFleet` whose every change goes to the checker at once. `SimulatedStore` is one
-connection of one process. It keeps the contract of the port: a write that may have been sent and got no answer in
-time is `OutcomeUnknown`, only what was refused at once is `Unavailable`, and what a connection reads never
-falls behind what it read or wrote before.
+connection of one process. It keeps the contract of the port: a write that may have been sent and got no
+answer in time is `OutcomeUnknown`, only what was refused at once is `Unavailable`, and what a connection
+reads never falls behind what it read or wrote before.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sentinel.errors import OutcomeUnknown, Unavailable
@@ -234,7 +235,7 @@ class SimulatedStore(Store):
         for transaction, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 self._seen = max(self._seen, int(outcome.revision))
-                self._judge(lambda tx=transaction: self._server.checker.acknowledged(self._baton.now, tx))
+                self._judge(partial(self._server.checker.acknowledged, self._baton.now, transaction))
             else:
                 self._note(f"not landed: {transaction.note} ({outcome})")
         return outcomes

@@ -1,7 +1,8 @@
 """A simulated supervisor, with the rules of the real one, and the daemon's end of the pipe to it.
 
-It is no thread: it acts when something arrives, when its deadline passes, and when a task ends. It can be stopped
-(then everything waits until it goes on, and the tasks run on) and killed (then each task's reaper ends its task).
+It is no thread: it acts when something arrives, when its deadline passes, and when a task ends. It can be
+stopped (then everything waits until it goes on, and the tasks run on) and killed (then each task's reaper
+ends its task).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from sentinel.model.lease import GRACE
@@ -154,7 +156,7 @@ class Supervisor:
         self.over = True
         for run in list(self._runs.values()):
             self._baton.after(
-                self._rng.uniform(0.0, 0.5) / self._clock.rate, lambda run=run: self._over(run, "fenced")
+                self._rng.uniform(0.0, 0.5) / self._clock.rate, partial(self._over, run, "fenced")
             )
         self._finished(False)
         self._tell(Gone(-9))
@@ -238,7 +240,7 @@ class Supervisor:
             self._tell(Fenced(self._clock.now()))
         for run in list(self._runs.values()):
             patience = self._rng.uniform(0.0, 0.9 * GRACE) / self._clock.rate
-            self._baton.after(patience, lambda run=run: self._act(lambda: self._over(run, cause)))
+            self._baton.after(patience, partial(self._act, partial(self._over, run, cause)))
         self._finish_when_empty()
 
     def _over(self, run: _Run, cause: RunCause) -> None:

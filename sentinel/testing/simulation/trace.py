@@ -38,7 +38,7 @@ class Trace:
         return self._hash.hexdigest()
 
     def timeline(self, *, last: int = 80, about: str | None = None) -> str:
-        """The last lines as a table of time, actor and event; with ``about`` only those that hold that text."""
+        """The last lines as a table of time, actor and event; with ``about`` only those with that text."""
         lines = [line for line in self._lines if about is None or about in line[2] or about in line[1]][
             -last:
         ]

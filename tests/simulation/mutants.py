@@ -1,0 +1,287 @@
+"""The product with one safeguard taken out, and the scenario in which that must show.
+
+Each mutant replaces one function for the time of a test. The product itself has no switch for any of this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from sentinel.clock import from_rfc3339
+from sentinel.fleet import failover, locks, registry, tasks
+from sentinel.fleet.observer import Observer, Sighting
+from sentinel.fleet.view import View, load_session
+from sentinel.model import layout
+from sentinel.model import task as model
+from sentinel.model.lease import LeaseTimes, work_limit
+from sentinel.model.task import Ending, Fence, Task
+from sentinel.model.worker import Incarnation, Worker
+from sentinel.peer.lease import Lease
+from sentinel.store import transact
+from sentinel.store.base import ABSENT, Expected, Register, Snapshot, Transaction
+from sentinel.store.transact import Change, Transactor
+from sentinel.testing.simulation.faults import FAULTS
+from sentinel.testing.simulator import SimulationOptions
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+FAST = LeaseTimes(2.0, 10.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """What is taken out, where it must show, and as what."""
+
+    name: str
+    patch: Patch
+    #: Invariants, any of which may be the first to fall.
+    caught_as: frozenset[str]
+    options: SimulationOptions
+
+
+def scenario(weights: Mapping[str, float] | None = None, **more: Any) -> SimulationOptions:
+    """A short simulation in which some faults are more frequent."""
+    settings: dict[str, Any] = {
+        "minutes": 8.0,
+        "tasks": 60,
+        "fault_every": 8.0,
+        "times": FAST,
+        "faults": dict(FAULTS) if weights is None else dict(weights),
+    }
+    return SimulationOptions(**{**settings, **more})
+
+
+def _unguarded(transaction: Transaction, *keys: str) -> Transaction:
+    """The same transaction without expecting anything of ``keys``, or of any key when none are named."""
+    kept = {key: version for key, version in transaction.expect.items() if keys and key not in keys}
+    # A transaction refuses to be made like this.
+    object.__setattr__(transaction, "expect", kept)
+    return transaction
+
+
+def no_fence_on_finish(patch: pytest.MonkeyPatch) -> None:
+    """Whoever ran a task once may end it, whatever its record says by now."""
+
+    def end(change: Change, view: View, fence: Fence, ending: Ending, *, wall: float) -> Transaction | None:
+        task = view.tasks.get(fence.task)
+        if task is None or task.state != "running":
+            return None
+        tasks.write_task(change, model.end_attempt(task, ending, wall=wall))
+        return _unguarded(change.transaction(f"finish {task.id} without a fence"))
+
+    patch.setattr(tasks, "end", end)
+
+
+def no_incarnation_precondition(patch: pytest.MonkeyPatch) -> None:
+    """What is done in the name of an incarnation does not expect that it is live."""
+
+    def expect_present(self: Change, key: str) -> Change:
+        return self
+
+    patch.setattr(Change, "expect_present", expect_present)
+
+
+def remote_timestamps(patch: pytest.MonkeyPatch) -> None:
+    """Silence is what lies between the time in a beat and my own wall clock."""
+    original = failover.suspect
+
+    def suspect(
+        view: View, registers: Mapping[str, Register], observer: Observer, name: str, **more: Any
+    ) -> failover.Suspect | None:
+        register = registers.get(layout.session_register(name))
+        session = load_session(layout.session_register(name), register)
+        if session is None or register is None or session.sealed_by is not None:
+            return original(view, registers, observer, name, **more)
+        newest = max(
+            from_rfc3339(found.sent_at)
+            for key, other in registers.items()
+            if (found := load_session(key, other)) is not None
+        )
+        silence = newest - from_rfc3339(session.sent_at)
+        if silence < failover.wait_limit(more["stale"], view.incarnations.get(name), session):
+            return None
+        return failover.Suspect(
+            incarnation=name,
+            worker=session.worker,
+            version=register.version,
+            session=session,
+            ground=f"silent for {silence:.1f} s",
+        )
+
+    patch.setattr(failover, "suspect", suspect)
+
+
+def no_nonce(patch: pytest.MonkeyPatch) -> None:
+    """Two peers that begin alike make identical commits, and a store takes the second for the first."""
+    made: dict[int, int] = {}
+
+    def change(self: Transactor, snapshot: Snapshot) -> Change:
+        made[id(self.rng)] = made.get(id(self.rng), 0) + 1
+        return Change(snapshot, f"tx-{made[id(self.rng)]}")
+
+    patch.setattr(transact.Transactor, "change", change)
+
+
+def silence_timed_at_the_reply(patch: pytest.MonkeyPatch) -> None:
+    """A read counts as an observation of the moment at which its answer came."""
+    from sentinel.fleet import observer
+
+    original = observer.sight
+
+    def sight(known: Sighting | None, version: Expected, *, sent: float, reply: float) -> Sighting:
+        return original(known, version, sent=reply, reply=reply)
+
+    patch.setattr(observer, "sight", sight)
+
+
+def takeover_without_seal(patch: pytest.MonkeyPatch) -> None:
+    """The incarnation's record is deleted, and its beats may go on."""
+    patch.setattr(failover, "seal", lambda store, found, *, by, sent_at: True)
+
+
+def beat_counted_from_its_reply(patch: pytest.MonkeyPatch) -> None:
+    """A confirmed beat gives time from when the confirmation came."""
+    original = Lease.confirm
+
+    def confirm(self: Lease, seq: int) -> None:
+        if seq in self._open:
+            self._open[seq] = self._clock.now() + work_limit(FAST.stale)
+        original(self, seq)
+
+    patch.setattr(Lease, "confirm", confirm)
+
+
+def deadline_extended_by_unconfirmed_beats(patch: pytest.MonkeyPatch) -> None:
+    """Sending a beat is taken for having it confirmed."""
+    original = Lease.sending
+
+    def sending(self: Lease, seq: int, sent: float, ttl: float) -> None:
+        original(self, seq, sent, ttl)
+        if self._confirmed is not None:
+            self.confirm(seq)
+
+    patch.setattr(Lease, "sending", sending)
+
+
+def join_that_does_not_guard_the_id(patch: pytest.MonkeyPatch) -> None:
+    """Joining expects nothing of what is registered under the id."""
+    original = registry.join
+
+    def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarnation) -> Transaction:
+        transaction = original(change, snapshot, worker, incarnation)
+        return _unguarded(
+            transaction, *(key for key in transaction.expect if not key.endswith(incarnation.id))
+        )
+
+    patch.setattr(registry, "join", join)
+
+
+def submit_that_looks_at_active_tasks_alone(patch: pytest.MonkeyPatch) -> None:
+    """An id whose task has ended is free again."""
+    original = tasks.submit
+
+    class Active(Snapshot):
+        def __init__(self, inner: Snapshot) -> None:
+            self.revision = inner.revision
+            self._inner = inner
+
+        def get(self, key: str) -> Any:
+            return None if key.startswith(layout.DONE) else self._inner.get(key)
+
+        def list(self, prefix: str) -> Any:
+            return self._inner.list(prefix)
+
+        def version(self, key: str) -> Expected:
+            return ABSENT if key.startswith(layout.DONE) else self._inner.version(key)
+
+    def submit(
+        change: Change, snapshot: Snapshot, task: Task, *, wall: float
+    ) -> tuple[Transaction | None, Task]:
+        if task.after:
+            return original(change, snapshot, task, wall=wall)
+        wanted, found = original(Change(Active(snapshot), change._tx), Active(snapshot), task, wall=wall)
+        if wanted is not None:
+            wanted = _unguarded(wanted, layout.done_key(task.id))
+        return wanted, found
+
+    patch.setattr(tasks, "submit", submit)
+
+
+def epoch_reset_on_lock_re_creation(patch: pytest.MonkeyPatch) -> None:
+    """A lock whose record was pruned starts at zero again."""
+    patch.setattr(locks, "_floor", lambda snapshot: 0)
+
+
+MUTANTS: Sequence[Mutant] = (
+    Mutant(
+        name="no fence on finish",
+        patch=no_fence_on_finish,
+        caught_as=frozenset({"I1", "I2", "I3", "I4", "I8", "I11"}),
+        options=scenario({"held-writes": 3.0, "pause": 3.0, "partition": 1.0, "kill": 1.0}),
+    ),
+    Mutant(
+        name="no incarnation precondition",
+        patch=no_incarnation_precondition,
+        caught_as=frozenset({"I4", "I11"}),
+        # Too few slots: only what still waits can be claimed by one who is dead.
+        options=scenario({"held-writes": 6.0, "kill": 4.0}, peers=3, slots=1, tasks=150, fault_every=4.0),
+    ),
+    Mutant(
+        name="remote timestamps",
+        patch=remote_timestamps,
+        caught_as=frozenset({"I5"}),
+        options=scenario({"wall-clock": 1.0}),
+    ),
+    Mutant(
+        name="no nonce",
+        patch=no_nonce,
+        caught_as=frozenset({"I4", "I7"}),
+        options=scenario({"kill": 1.0}),
+    ),
+    Mutant(
+        name="silence timed at the reply",
+        patch=silence_timed_at_the_reply,
+        caught_as=frozenset({"I5"}),
+        options=scenario({"pause": 3.0, "freeze": 2.0, "partition": 1.0}),
+    ),
+    Mutant(
+        name="takeover without seal",
+        patch=takeover_without_seal,
+        caught_as=frozenset({"I5"}),
+        options=scenario({"pause": 2.0, "kill": 2.0}),
+    ),
+    Mutant(
+        name="beat counted from its reply",
+        patch=beat_counted_from_its_reply,
+        caught_as=frozenset({"I6"}),
+        options=scenario({"slow-replies": 3.0, "partition": 3.0, "pause": 2.0}),
+    ),
+    Mutant(
+        name="deadline extended by unconfirmed beats",
+        patch=deadline_extended_by_unconfirmed_beats,
+        caught_as=frozenset({"I6"}),
+        options=scenario({"partition": 3.0}),
+    ),
+    Mutant(
+        name="join that does not guard the id",
+        patch=join_that_does_not_guard_the_id,
+        caught_as=frozenset({"I3", "I5"}),
+        options=scenario({"twin": 3.0, "kill": 1.0, "drain": 2.0, "held-writes": 1.0}),
+    ),
+    Mutant(
+        name="submit that looks at active tasks alone",
+        patch=submit_that_looks_at_active_tasks_alone,
+        caught_as=frozenset({"I1", "I3", "I8"}),
+        options=scenario({"kill": 1.0}),
+    ),
+    Mutant(
+        name="epoch reset on lock re-creation",
+        patch=epoch_reset_on_lock_re_creation,
+        caught_as=frozenset({"I2"}),
+        options=scenario({"kill": 1.0}),
+    ),
+)
