@@ -137,7 +137,11 @@ class Git:
             "GIT_SSH_VARIANT": "ssh",
             **more_environ,
         }
-        users = self._users_configuration(environ, own_credentials=own_credentials)
+        users = [
+            (key, value)
+            for key, value in _users_configuration(self._program, environ, folder)
+            if not (own_credentials and key.startswith("credential."))
+        ]
         config = [
             *((key, value) for key, value in users if not key.startswith("safe.")),
             *_CONFIG.items(),
@@ -158,26 +162,6 @@ class Git:
         command = [self._program, f"--git-dir={repository}", *args]
         return run_group(command, environ=self._environ, folder=self._folder, timeout=timeout, stdin=stdin)
 
-    def _users_configuration(
-        self, environ: Mapping[str, str], *, own_credentials: bool
-    ) -> list[tuple[str, str]]:
-        plain = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
-        # An empty folder of ours is no repository, and none above it counts.
-        plain["GIT_CEILING_DIRECTORIES"] = str(self._folder.parent)
-        command = [self._program, "config", "-z", "--includes", "--get-regexp", _USERS]
-        ran = run_group(command, environ=plain, folder=self._folder, timeout=_LOCAL_SECONDS)
-        found = []
-        for entry in ran.out.decode("utf-8", "surrogateescape").split("\0"):
-            key, _, value = entry.partition("\n")
-            # A header may hold a token, and belongs to whom it was set for.
-            if (
-                key
-                and not key.endswith(".extraheader")
-                and not (own_credentials and key[:11] == "credential.")
-            ):
-                found.append((key, value))
-        return found
-
     def _trusted(self, users: Sequence[tuple[str, str]]) -> Path:
         """A file with the folders that the user trusts: variables do not reach the other side of a file://."""
         lines = ["[safe]\n"]
@@ -197,6 +181,26 @@ def _ssh(command: str, timeout: float) -> str:
         f"{command} -oBatchMode=yes -oConnectTimeout={seconds} -oServerAliveInterval={alive} "
         "-oServerAliveCountMax=3"
     )
+
+
+_users_known: dict[tuple[str | None, ...], list[tuple[str, str]]] = {}
+
+
+def _users_configuration(program: str, environ: Mapping[str, str], folder: Path) -> list[tuple[str, str]]:
+    """What counts of the user's configuration, asked for once in the life of a process."""
+    whose = (program, environ.get("HOME"), environ.get("XDG_CONFIG_HOME"))
+    if whose not in _users_known:
+        plain = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
+        # An empty folder of ours is no repository, and none above it counts.
+        plain["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
+        command = [program, "config", "-z", "--includes", "--get-regexp", _USERS]
+        ran = run_group(command, environ=plain, folder=folder, timeout=_LOCAL_SECONDS)
+        entries = (entry.partition("\n") for entry in ran.out.decode("utf-8", "surrogateescape").split("\0"))
+        # A header may hold a token, and belongs to whom it was set for.
+        _users_known[whose] = [
+            (key, value) for key, _, value in entries if key and not key.endswith(".extraheader")
+        ]
+    return _users_known[whose]
 
 
 _known: dict[str, tuple[int, int]] = {}

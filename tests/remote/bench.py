@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pygit2
 
-from sentinel.clock import Clock
+from sentinel.clock import Clock, SystemClock
+from sentinel.entropy import system_random
+from sentinel.model.ids import IdSource
 from sentinel.model.layout import STATE_REF
 from sentinel.store.location import locate
 from sentinel.store.mirror import SESSION_REFS
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.remote import RemoteStore
-from sentinel.store.remote_init import create_remote
+from sentinel.store.remote_init import MARK
+from sentinel.store.repository import root_commit
 from sentinel.store.tree import path_of, write_tree
 from sentinel.testing.workbench import StoreBench
 
@@ -44,10 +47,13 @@ class RemoteBench(StoreBench):
         self._numbers = itertools.count(1)
 
     def create(self) -> None:
-        """Make the fleet's state, past whatever stands between."""
-        if not self.path.exists():
-            make_repository(self.path)
-        create_remote(f"git+file://{self.path}", StoreOptions())
+        """Make the repository and the fleet's state in it, as `sentinel init` would."""
+        make_repository(self.path)
+        ids = IdSource(system_random(), SystemClock().wall)
+        root = root_commit(self.repository, "tester", ids, SystemClock().wall(), MARK)
+        with self.repository.transaction() as transaction:
+            transaction.lock_ref(STATE_REF)
+            transaction.set_target(STATE_REF, root)
 
     def open(
         self, *, clock: Clock | None = None, folder: Path | None = None, timeout: float | None = None
