@@ -22,6 +22,35 @@ _LOADERS: Mapping[str, Callable[[str, Document], Any]] = {
 }
 
 
+class EndedTasks:
+    """Ended tasks that were asked for, each version parsed once; what nobody asks for any more is forgotten.
+
+    A task that runs after a thousand others asks for all of them at every look.
+    """
+
+    def __init__(self) -> None:
+        self._now: dict[str, tuple[str, Task | BadRecord]] = {}
+        self._before: dict[str, tuple[str, Task | BadRecord]] = {}
+
+    def turn(self) -> None:
+        """Forget what was not asked for since the last call."""
+        self._before, self._now = self._now, {}
+
+    def find(self, snapshot: Snapshot, task_id: str) -> Task | None:
+        """The ended task in ``snapshot``, or None. Raises `BadRecord` when its record is unreadable."""
+        key = layout.done_key(task_id)
+        version = snapshot.version(key)
+        if version is ABSENT:
+            return None
+        known = self._now.get(key) or self._before.get(key)
+        if known is None or known[0] != version:
+            known = (version, load(snapshot, key, Task.load))
+        self._now[key] = known
+        if isinstance(known[1], BadRecord):
+            raise BadRecord(known[1].key, known[1].reason)
+        return known[1]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """Everything that decisions look at, of one revision."""
@@ -32,6 +61,8 @@ class View:
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
     problems: tuple[BadRecord, ...]
+    #: Remembers across views; what it gives depends on the snapshot alone.
+    ended: EndedTasks = dataclasses.field(default_factory=EndedTasks, compare=False)
 
     def live(self, incarnation: str) -> bool:
         """Whether the incarnation's record exists, readable or not."""
@@ -39,7 +70,10 @@ class View:
 
     def task(self, task_id: str) -> Task | None:
         """The task, active or ended. Raises `BadRecord` when its record is unreadable."""
-        return self.tasks.get(task_id) or load_task(self.snapshot, task_id)
+        found = self.tasks.get(task_id)
+        if found is None and self.snapshot.version(layout.task_key(task_id)) is not ABSENT:
+            return load_task(self.snapshot, task_id)
+        return found or self.ended.find(self.snapshot, task_id)
 
 
 class Reader:
@@ -47,6 +81,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._parsed: dict[str, tuple[str, Any]] = {}
+        self._ended = EndedTasks()
         self._last: View | None = None
 
     def view(self, snapshot: Snapshot) -> View:
@@ -67,6 +102,7 @@ class Reader:
                 elif record is not None:
                     records[key[len(folder) :]] = record
         self._parsed = parsed
+        self._ended.turn()
         self._last = View(
             snapshot=snapshot,
             tasks=folders[layout.TASKS],
@@ -74,6 +110,7 @@ class Reader:
             incarnations=folders[layout.INCARNATIONS],
             locks=folders[layout.LOCKS],
             problems=tuple(problems),
+            ended=self._ended,
         )
         return self._last
 

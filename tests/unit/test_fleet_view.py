@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from sentinel.errors import BadRecord
+from sentinel.fleet import tasks
 from sentinel.fleet.view import Reader, load_session
 from sentinel.model.layout import LOCK_FLOOR, session_register
 from sentinel.model.task import Task
 from sentinel.store.base import Register
 from sentinel.store.memory import MemorySnapshot
-from tests.unit.builders import Bench, ended, held_lock, incarnation, session, task, worker
+from tests.unit.builders import FAILED, WALL, Bench, ended, held_lock, incarnation, session, task, worker
 
 FUTURE = b'{"format":2,"rev":1,"tx":"t"}'
 LARGE = b'{"format":1,"x":"' + b"x" * 1_000_000 + b'"}'
@@ -74,21 +75,79 @@ def test_the_floor_of_locks_is_no_lock(bench: Bench) -> None:
     assert (dict(view.locks), view.problems) == ({}, ())
 
 
-def test_each_version_of_a_record_is_parsed_once(full: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys whose documents were asked for, in order."""
+    keys: list[str] = []
     real = MemorySnapshot.get
 
     def get(snapshot: MemorySnapshot, key: str) -> object:
-        read.append(key)
+        keys.append(key)
         return real(snapshot, key)
 
     monkeypatch.setattr(MemorySnapshot, "get", get)
+    return keys
+
+
+def test_each_version_of_a_record_is_parsed_once(full: Bench, parsed: list[str]) -> None:
     reader = Reader()
     reader.view(full.snapshot())
     full.put(task("other"))
-    read.clear()
+    parsed.clear()
     reader.view(full.snapshot())
-    assert read == ["tasks/other"]
+    assert parsed == ["tasks/other"]
+
+
+def test_each_version_of_an_ended_task_is_parsed_once_however_often_it_is_asked_for(
+    bench: Bench, parsed: list[str]
+) -> None:
+    bench.put(ended())
+    reader = Reader()
+    for _ in range(3):
+        bench.put(worker())
+        view = reader.view(bench.snapshot())
+        assert [view.task("build") for _ in range(3)] == [view.task("build")] * 3
+    assert parsed.count("done/build") == 1
+
+
+def test_an_ended_task_that_nobody_asked_for_in_between_is_forgotten(bench: Bench, parsed: list[str]) -> None:
+    bench.put(ended())
+    reader = Reader()
+    for asks in (True, False, False, True):
+        bench.put(worker())
+        view = reader.view(bench.snapshot())
+        if asks:
+            view.task("build")
+    assert parsed.count("done/build") == 2
+
+
+def test_an_old_view_gives_the_ended_task_of_its_own_time(bench: Bench) -> None:
+    bench.put(ended("build", FAILED))
+    reader = Reader()
+    old = reader.view(bench.snapshot())
+    bench.put(ended())
+    new = reader.view(bench.snapshot())
+    states = [view.task("build") for view in (old, new, old)]
+    assert [found and found.state for found in states] == ["failed", "done", "failed"]
+
+
+def test_an_ended_task_that_was_retried_is_found_in_its_new_run(bench: Bench) -> None:
+    bench.put(ended("build", FAILED))
+    reader = Reader()
+    reader.view(bench.snapshot()).task("build")
+    snapshot = bench.snapshot()
+    bench.lands(tasks.retry(bench.change(snapshot), snapshot, "build", wall=WALL)[0])
+    found = reader.view(bench.snapshot()).task("build")
+    assert found is not None
+    assert (found.state, found.run) == ("pending", 2)
+
+
+def test_an_unreadable_ended_task_is_an_error_each_time_it_is_asked_for(bench: Bench) -> None:
+    bench.tear("done/build")
+    view = bench.view()
+    for _ in range(3):
+        with pytest.raises(BadRecord, match="done/build"):
+            view.task("build")
 
 
 def test_a_changed_record_is_seen(full: Bench) -> None:
