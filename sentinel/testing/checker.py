@@ -93,9 +93,7 @@ class Checker:
 
     def dead(self, incarnation: str) -> None:
         """Daemon and supervisor are gone, and the supervisor had nothing left to kill."""
-        life = self._truth.lives.get(incarnation)
-        if life is not None:
-            life.dead = True
+        self._truth.dead.add(incarnation)
 
     def started(
         self, at: float, incarnation: str, run: str, task: str, epoch: int, order: Mapping[str, Any]

@@ -30,6 +30,7 @@ from sentinel.testing.simulator import SimulationOptions
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 FAST = LeaseTimes(2.0, 10.0)
+SLOW = LeaseTimes(5.0, 30.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def no_incarnation_precondition(patch: pytest.MonkeyPatch) -> None:
 
 
 def remote_timestamps(patch: pytest.MonkeyPatch) -> None:
-    """Silence is what lies between the time in a beat and my own wall clock."""
+    """Silence is what lies between the times that two machines wrote into their beats."""
     original = failover.suspect
 
     def suspect(
@@ -149,7 +150,7 @@ def beat_counted_from_its_reply(patch: pytest.MonkeyPatch) -> None:
 
     def confirm(self: Lease, seq: int) -> None:
         if seq in self._open:
-            self._open[seq] = self._clock.now() + work_limit(FAST.stale)
+            self._open[seq] = self._clock.now() + work_limit(SLOW.stale)
         original(self, seq)
 
     patch.setattr(Lease, "confirm", confirm)
@@ -221,7 +222,7 @@ MUTANTS: Sequence[Mutant] = (
         name="no fence on finish",
         patch=no_fence_on_finish,
         caught_as=frozenset({"I1", "I2", "I3", "I4", "I8", "I11"}),
-        options=scenario({"held-writes": 3.0, "pause": 3.0, "partition": 1.0, "kill": 1.0}),
+        options=scenario({"held-writes": 3.0, "pause": 4.0, "kill": 1.0}, fault_every=4.0),
     ),
     Mutant(
         name="no incarnation precondition",
@@ -258,7 +259,7 @@ MUTANTS: Sequence[Mutant] = (
         name="beat counted from its reply",
         patch=beat_counted_from_its_reply,
         caught_as=frozenset({"I6"}),
-        options=scenario({"slow-replies": 3.0, "partition": 3.0, "pause": 2.0}),
+        options=scenario({"slow-replies": 3.0, "partition": 3.0, "pause": 6.0}, times=SLOW, fault_every=4.0),
     ),
     Mutant(
         name="deadline extended by unconfirmed beats",

@@ -98,7 +98,7 @@ class LeaseRules:
     ) -> None:
         when = at if asked_at is None else asked_at
         if str(document.get("sealed_because", "")).startswith("proven"):
-            if not life.dead:
+            if life.id not in self._truth.dead:
                 raise Violation("I5", when, f"{life.id} was sealed as proven dead, and it is not")
             return
         announced = 0.0 if before is None else float(before.document.get("ttl", 0.0))

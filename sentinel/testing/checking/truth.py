@@ -56,8 +56,6 @@ class Life:
     beat_sent_at: float | None = None
     #: True time until which its supervisor could not act (it was stopped), if later than its deadline.
     excused_until: float = 0.0
-    #: Its daemon and supervisor are dead, and nothing that they started runs.
-    dead: bool = False
     #: Run → (task, epoch) of the processes that run now.
     running: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
 
@@ -71,6 +69,9 @@ class Truth:
     lives: dict[str, Life] = dataclasses.field(default_factory=dict)
     #: Register → the incarnation that beats there.
     owners: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: Incarnations whose daemon and supervisor are gone, and that left nothing running; also such that were
+    #: gone before their record landed.
+    dead: set[str] = dataclasses.field(default_factory=set)
     #: Facts about incarnations that came before their record: clock rate and slots.
     announced: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
 
