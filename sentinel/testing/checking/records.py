@@ -101,7 +101,7 @@ class RecordRules:
         self.submitted[name] = after
 
     def _result(self, name: str, before: Document, after: Document, transaction: Transaction) -> None:
-        if after["state"] != "done" or before["state"] == after["state"] == "done":
+        if after["state"] != "done":
             return
         run = (name, after["run"])
         if run in self.results:
