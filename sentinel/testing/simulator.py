@@ -48,6 +48,8 @@ _TIMES = (
     LeaseTimes(5.0, 30.0),
     LeaseTimes(5.0, 30.0),
 )
+#: Most peers that a store tells of every change.
+_MOST_WATCHERS = 10
 #: Virtual seconds, after the last fault, in which everything must have ended.
 SETTLED_WITHIN = 1_800.0
 
@@ -120,7 +122,8 @@ class _Simulation:
             programs=executions,
             folder=folder,
             timeout=self._times.write_timeout,
-            watched=rng.random() < 0.5,
+            # Only peers on few hosts are told of changes; a large fleet looks by itself.
+            watched=rng.random() < 0.5 and options.peers <= _MOST_WATCHERS,
         )
         # As on a local store, where peers share hosts and prove each other dead, or a machine each.
         together = rng.random() < 0.4

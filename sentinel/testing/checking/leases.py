@@ -47,7 +47,8 @@ class LeaseRules:
         life = self._truth.lives.get(incarnation)
         sealed_before = before is not None and before.document.get("sealed_by") is not None
         if document.get("sealed_by") is not None:
-            if life is not None and not sealed_before:
+            # Over one that is gone a seal takes nothing: its register was removed, and is so again.
+            if life is not None and life.gone_at is None and not sealed_before:
                 since = life.joined_at if before is None else before.landed_at
                 self._ground(at, life, since, before, document, sender)
             return
@@ -76,7 +77,7 @@ class LeaseRules:
         showed what was old already is no evidence either way, and the compare-and-swap refuses such a seal.
         """
         life = self._truth.lives.get(document["incarnation"])
-        if life is None or seen_at is None:
+        if life is None or life.gone_at is not None or seen_at is None:
             return
         times, versions = self._changes.get(name, ([], []))
         place = bisect.bisect_right(times, seen_at) - 1

@@ -89,7 +89,7 @@ class RecordRules:
         if before is None:
             self._submitted(name, after)
             return
-        self._result(name, before, after, transaction)
+        self._result(name, after, transaction)
         self._linear(f"task {name}", before, after)
         self._moved(name, before, after, sender, transaction)
 
@@ -100,7 +100,7 @@ class RecordRules:
             raise self._bad("I3", f"task {name} begins at rev {after['rev']}, epoch {after['epoch']}")
         self.submitted[name] = after
 
-    def _result(self, name: str, before: Document, after: Document, transaction: Transaction) -> None:
+    def _result(self, name: str, after: Document, transaction: Transaction) -> None:
         if after["state"] != "done":
             return
         run = (name, after["run"])

@@ -18,7 +18,10 @@ class Violation(Exception):
         self.invariant = invariant
         self.at = at
         self.what = what
-        super().__init__(f"{invariant} at {at:.4f} s: {what}")
+        super().__init__(invariant, at, what)
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.at:.4f} s: {self.what}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

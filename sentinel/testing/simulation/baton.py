@@ -118,7 +118,8 @@ class Actor:
 
 
 class Baton:
-    """Virtual time, and who runs in it. Made and run by one thread, which is an actor itself."""
+    """Virtual time, and who runs in it. Made and run by one thread, which is an actor itself: it may wait
+    like all others, and gets to hear of what went wrong anywhere."""
 
     def __init__(self, rng: random.Random, switched: Callable[[float, int], None]) -> None:
         #: True time in seconds since the beginning.
@@ -199,8 +200,6 @@ class Baton:
         main._waiting = True
         self.after(seconds, lambda: wake(TIMED_OUT))
         self._switch(main)
-        if self._failure is not None:
-            raise self._failure
 
     def close(self) -> None:
         """Kill every actor and wait until all their threads have ended."""
@@ -228,6 +227,8 @@ class Baton:
         self._current = actor
         if actor.dead:
             raise Killed
+        if actor is self._main and self._failure is not None:
+            raise self._failure
 
     def _pass_on(self, successor: Actor) -> None:
         self._current = successor

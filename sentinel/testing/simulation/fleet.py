@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from sentinel.fleet.balancers import find
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
@@ -12,6 +13,7 @@ from sentinel.model.worker import Worker
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.service import Service, ServiceOptions
+from sentinel.peer.work import Plan
 from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.workload import WORK, make_plan
@@ -104,28 +106,50 @@ class Workers:
         self._universe.baton.after(1.0, self._look_after)
 
     def _serve(self, process: Process, worker: str) -> None:
-        machine = process.machine
-        Service(
-            options=ServiceOptions(
-                worker=Worker(
-                    id=worker, incarnation="", hostname=machine.name, max_tasks=self._slots, types=(WORK,)
-                ),
-                peer=PeerOptions(
-                    worker=worker,
-                    times=self._times,
-                    max_tasks=self._slots,
-                    types=frozenset({WORK}),
-                    balancer=find("least_loaded"),
-                    poll=self._poll,
-                ),
+        serve(
+            process,
+            worker,
+            times=self._times,
+            poll=self._poll,
+            slots=self._slots,
+            types=(WORK,),
+            plan=make_plan,
+        )
+
+
+def serve(
+    process: Process,
+    worker: str,
+    *,
+    times: LeaseTimes,
+    poll: float,
+    slots: int,
+    types: Sequence[str],
+    plan: Callable[[Path], Plan],
+) -> None:
+    """Be the worker daemon, until it is told to stop or cannot go on."""
+    machine = process.machine
+    Service(
+        options=ServiceOptions(
+            worker=Worker(
+                id=worker, incarnation="", hostname=machine.name, max_tasks=slots, types=tuple(types)
             ),
-            open_store=process.open_store,
-            make_plan=make_plan,
-            state_folder=machine.state_folder,
-            boot=machine.boot,
-            local_proof=True,
-            clock=machine.clock,
-            rng=process.rng(),
-            notifier=Notifier({}),
-            surroundings=process.surroundings(),
-        ).run()
+            peer=PeerOptions(
+                worker=worker,
+                times=times,
+                max_tasks=slots,
+                types=frozenset(types),
+                balancer=find("least_loaded"),
+                poll=poll,
+            ),
+        ),
+        open_store=process.open_store,
+        make_plan=plan,
+        state_folder=machine.state_folder,
+        boot=machine.boot,
+        local_proof=True,
+        clock=machine.clock,
+        rng=process.rng(),
+        notifier=Notifier({}),
+        surroundings=process.surroundings(),
+    ).run()
