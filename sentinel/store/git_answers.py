@@ -20,6 +20,9 @@ class Pushed(enum.Enum):
     LANDED = "landed"
     #: The ref was not where we said, or somebody else is moving it: certainly not applied.
     MOVED = "moved"
+    #: The server says so, too, but over HTTP: a request whose connection broke is sent once more by git's
+    #: HTTP library, and this may be the answer to the second copy of one that landed.
+    CONTESTED = "contested"
     #: The server will never take it: a hook, a limit, a rule.
     REFUSED = "refused"
     #: Certainly not applied: the server could not be reached, or could not do it now.
@@ -62,13 +65,17 @@ _BEFORE = re.compile(
 )
 
 
-def judge_push(ran: Ran, ref: str) -> Answer:
-    """What became of ``ref`` in a push with ``--porcelain``."""
+def judge_push(ran: Ran, ref: str, *, repeated: bool) -> Answer:
+    """What became of ``ref`` in a push with ``--porcelain``; ``repeated`` if git may have sent it twice."""
     for line in ran.out.decode("utf-8", "replace").splitlines():
         flag, _, rest = line.partition("\t")
         names, _, summary = rest.partition("\t")
         if names.rpartition(":")[2] == ref and flag in (" ", "+", "*", "-", "=", "!"):
-            return Answer(Pushed.LANDED) if flag != "!" else _judge_refusal(summary, ran.err)
+            answer = Answer(Pushed.LANDED) if flag != "!" else _judge_refusal(summary, ran.err)
+            sent = "[remote rejected]" in summary
+            if repeated and sent and answer.pushed in (Pushed.MOVED, Pushed.FAILED):
+                return Answer(Pushed.CONTESTED, answer.reason)
+            return answer
     said = last_words(ran.err)
     if ran.status is None:
         return Answer(Pushed.UNKNOWN, "the server did not answer in time")
@@ -199,12 +206,28 @@ def explain(location: Location, ran: Ran, doing: str, credentials: str) -> str:
     return f"cannot {doing} {location.store}: {said or 'git says nothing more'}; try again"
 
 
+def explain_page(location: Location) -> str:
+    """The sentence for an answer that is a web page and no repository."""
+    return (
+        f"cannot read {location.store}: what answers is not a git server; check the URL, and whether a proxy "
+        "stands between"
+    )
+
+
+def speaks_git(ran: Ran) -> bool:
+    """Whether a traced call over HTTP got packets of git's protocol, and not a file or a page."""
+    return re.search(r"packet: .*< (?:version 2|# service=)", ran.err) is not None
+
+
+_SAYS_NOTHING = re.compile(r"the remote end hung up|could not read from remote repository", re.IGNORECASE)
+
+
 def last_words(err: str) -> str:
     """The line of git's complaint that tells most, made harmless."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     for mark in ("fatal: ", "ssh: ", "error: "):
         for line in lines:
-            if line.startswith(mark) and "the remote end hung up" not in line:
+            if line.startswith(mark) and not _SAYS_NOTHING.search(line):
                 return one_line(line.removeprefix(mark))
     return one_line(lines[-1]) if lines else ""
 

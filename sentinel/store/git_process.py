@@ -57,9 +57,7 @@ class Ran:
         return self.status == 0
 
 
-def run_group(
-    command: Sequence[str], *, environ: Mapping[str, str], folder: Path, timeout: float, stdin: bytes = b""
-) -> Ran:
+def run_group(command: Sequence[str], *, environ: Mapping[str, str], folder: Path, timeout: float) -> Ran:
     """Run ``command`` for at most ``timeout`` seconds, then kill it with all that it started.
 
     Raises `Unavailable` when it cannot even be started.
@@ -69,7 +67,7 @@ def run_group(
             command,
             env=dict(environ),
             cwd=folder,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -81,7 +79,7 @@ def run_group(
     out, err = b"", b""
     status: int | None = None
     try:
-        out, err = process.communicate(stdin or None, timeout=timeout)
+        out, err = process.communicate(timeout=timeout)
         status = process.returncode
     except subprocess.TimeoutExpired as expired:
         out, err = expired.stdout or b"", expired.stderr or b""
@@ -96,7 +94,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_REAP_SECONDS)
-    for pipe in (process.stdin, process.stdout, process.stderr):
+    for pipe in (process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -157,10 +155,11 @@ class Git:
             self._environ[f"GIT_CONFIG_KEY_{number}"] = key
             self._environ[f"GIT_CONFIG_VALUE_{number}"] = value
 
-    def __call__(self, repository: Path, *args: str, timeout: float, stdin: bytes = b"") -> Ran:
-        """Run ``git ARGS`` on a bare repository."""
+    def __call__(self, repository: Path, *args: str, timeout: float, trace: bool = False) -> Ran:
+        """Run ``git ARGS`` on a bare repository; with ``trace``, its errors show the protocol's packets."""
         command = [self._program, f"--git-dir={repository}", *args]
-        return run_group(command, environ=self._environ, folder=self._folder, timeout=timeout, stdin=stdin)
+        environ = {**self._environ, "GIT_TRACE_PACKET": "2"} if trace else self._environ
+        return run_group(command, environ=environ, folder=self._folder, timeout=timeout)
 
     def _trusted(self, users: Sequence[tuple[str, str]]) -> Path:
         """A file with the folders that the user trusts: variables do not reach the other side of a file://."""

@@ -29,10 +29,13 @@ from sentinel.store.git_answers import (
     Pushed,
     damaged_here,
     explain,
+    explain_page,
     hidden_object,
     judge_push,
     missing_object,
     missing_ref,
+    one_line,
+    speaks_git,
 )
 from sentinel.store.git_process import Git, Ran
 from sentinel.store.location import Location
@@ -159,7 +162,7 @@ class Mirror:
             self._set_aside(why)
         self._open()
 
-    def _check(self) -> None:
+    def ensure(self) -> None:
         """See to it that the repository is ours, there, and sound, as far as is known."""
         if self._slot is None or not self._slot.ours:
             log.warning("the mirror %s was deleted; another is made", self.path)
@@ -198,20 +201,35 @@ class Mirror:
 
         None when ``state`` was asked for and the server has no such branch. Raises `Unavailable`.
         """
-        refspecs = [f"+{STATE_REF}:{FETCHED}"] if state else []
+        # Over HTTP the state, which is there, is always asked for: to git, a web page that says something
+        # else looks like an old server without any refs, and so like a fleet without any sessions.
+        refspecs = [f"+{STATE_REF}:{FETCHED}"] if state or self._is_http else []
         if sessions:
             refspecs.append(f"+{SESSION_REFS}*:{SESSION_REFS}*")
-        self._check()
+        self.ensure()
         self._fetches += 1
-        first = state and self._reference(FETCHED) is None
+        first = len(refspecs) > sessions and self._reference(FETCHED) is None
         ran = self._first_fetch(refspecs) if first else self._fetch(refspecs)
         if damaged_here(ran):
-            self.renew(ran.err.strip()[:300])
-            ran = self._first_fetch(refspecs) if state else self._fetch(refspecs)
+            self.renew(one_line(ran.err))
+            ran = self._first_fetch(refspecs)
         if missing_ref(ran):
+            self._make_sure_of_the_server()
             return None
         self._succeed(ran, "read")
         return self._reference(FETCHED) if state else None
+
+    @property
+    def _is_http(self) -> bool:
+        return self.location.transport in ("http", "https")
+
+    def _make_sure_of_the_server(self) -> None:
+        """Raise `Unavailable` unless what answers speaks git's protocol."""
+        if self._is_http:
+            ran = self._read("ls-remote", "--refs", self.location.url, STATE_REF, trace=True)
+            self._succeed(ran, "read")
+            if not speaks_git(ran):
+                raise Unavailable(explain_page(self.location))
 
     def _first_fetch(self, refspecs: Sequence[str]) -> Ran:
         return self._fetch(refspecs, f"--depth={FIRST_DEPTH}", factor=_FIRST_FACTOR)
@@ -240,7 +258,7 @@ class Mirror:
 
     def fetch_first_of_artifacts(self, ref: str) -> pygit2.Oid | None:
         """The newest commit of an artifact ref, without those before it; None when there is no such ref."""
-        self._check()
+        self.ensure()
         ran = self._read(
             *_QUIET_FETCH,
             "--depth=1",
@@ -249,13 +267,14 @@ class Mirror:
             factor=_FIRST_FACTOR,
         )
         if missing_ref(ran):
+            self._make_sure_of_the_server()
             return None
         self._succeed(ran, "read")
         return self._reference(_FETCHED_ARTIFACTS)
 
     def fetch_object(self, oid: str, fallback: str) -> None:
         """Bring one object by its id, if the server has it, else all that is below the refs ``fallback``."""
-        self._check()
+        self.ensure()
         factor = _FIRST_FACTOR
         ran = self._read(*_QUIET_FETCH, self.location.url, oid, factor=factor)
         if hidden_object(ran):
@@ -267,7 +286,7 @@ class Mirror:
 
     def look(self, ref: str) -> str | None:
         """The object id that ``ref`` has on the server, or None. Brings no objects. Raises `Unavailable`."""
-        self._check()
+        self.ensure()
         ran = self._read("ls-remote", "--refs", self.location.url, ref)
         self._succeed(ran, "read")
         for line in ran.out.decode("utf-8", "replace").splitlines():
@@ -276,9 +295,9 @@ class Mirror:
                 return oid
         return None
 
-    def _read(self, *args: str, factor: int = 1) -> Ran:
+    def _read(self, *args: str, factor: int = 1, trace: bool = False) -> Ran:
         patience = min(max(factor, 1) * self._patience, _MOST_PATIENT)
-        ran = self._git(self.path, *args, timeout=self.timeout * patience)
+        ran = self._git(self.path, *args, timeout=self.timeout * patience, trace=trace)
         if ran.status is None:
             self._patience = min(self._patience * 2, _MOST_PATIENT)
             self._sweep_locks()
@@ -338,7 +357,7 @@ class Mirror:
 
         ``size`` is about how many bytes go over the wire beyond a few thousand.
         """
-        self._check()
+        self.ensure()
         lease = f"--force-with-lease={ref}:{expected or ''}"
         refspec = f"{commit or ''}:{ref}"
         timeout = self.timeout + size / SLOWEST_LINK
@@ -352,7 +371,7 @@ class Mirror:
             refspec,
             timeout=timeout,
         )
-        answer = judge_push(ran, ref)
+        answer = judge_push(ran, ref, repeated=self._is_http)
         if ran.status is None:
             self._sweep_locks()
         if answer.pushed is Pushed.FAILED and damaged_here(ran):

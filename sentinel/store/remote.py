@@ -63,6 +63,8 @@ log = logging.getLogger(__name__)
 
 #: Tries of one commit against competitors before it gives up.
 _TRIES = 30
+#: Tries of one commit while the head stays where it was.
+_TRIES_AT_BASE = 4
 #: Longest pause between two of them, in seconds.
 _LONGEST_PAUSE = 1.0
 #: Landed transaction ids that are remembered; none is sent again after so many others.
@@ -199,6 +201,7 @@ class RemoteStore(Store):
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if not transactions:
             return []
+        self._mirror.ensure()
         for sent in {
             id(self._open[tx.id]): self._open[tx.id] for tx in transactions if tx.id in self._open
         }.values():
@@ -292,21 +295,23 @@ class RemoteStore(Store):
         With ``again``, an earlier push of it is looked for first. Raises `Unavailable` or `OutcomeUnknown`.
         """
         answer = Answer(Pushed.UNKNOWN) if again else self._push(sent)
-        for final in (False, True):
+        tries = _TRIES_AT_BASE
+        while sent.doubtful or answer.pushed is Pushed.MOVED:
             if answer.pushed is Pushed.LANDED:
+                break
+            found = self._where(sent, answer)
+            if found is Range.FOUND:
                 return self._won(sent)
-            if sent.doubtful or answer.pushed in (Pushed.MOVED, Pushed.UNKNOWN):
-                # Even "moved" can be the answer to a second copy of a request whose first one landed.
-                found = self._where(sent, answer)
-                if found is Range.FOUND:
-                    return self._won(sent)
-                if found is Range.MISSING:
-                    self._forget(sent)
-                    return Answer(Pushed.MOVED)
-                if not final:
-                    answer = self._push(sent)
-                    continue
-            break
+            if found is Range.MISSING:
+                self._forget(sent)
+                return Answer(Pushed.MOVED)
+            tries -= 1
+            if not tries or (tries < _TRIES_AT_BASE - 1 and answer.pushed is not Pushed.CONTESTED):
+                break
+            # The head is its base: whatever became of the other copies, they are this very commit.
+            answer = self._push(sent)
+        if answer.pushed is Pushed.LANDED:
+            return self._won(sent)
         if sent.doubtful:
             raise self._unknown(sent, answer.reason)
         if answer.pushed is Pushed.FAILED:
@@ -321,7 +326,7 @@ class RemoteStore(Store):
             sent.commit = self._build(base, sent.transactions).commit
         size = 0 if len(sent.transactions) < 20 else len(sent.transactions) * 1000
         answer = self._mirror.send(STATE_REF, sent.commit, sent.base, size=size)
-        sent.doubtful = sent.doubtful or answer.pushed is Pushed.UNKNOWN
+        sent.doubtful = sent.doubtful or answer.pushed in (Pushed.UNKNOWN, Pushed.CONTESTED)
         return answer
 
     def _where(self, sent: _Sent, answer: Answer) -> Range:
@@ -366,13 +371,16 @@ class RemoteStore(Store):
             return Conflicted((name,))
         if document is DELETE and expect is ABSENT:
             return Conflicted((name,)) if name in self.published() else Committed("")
-        commit = None if document is DELETE else self._session(encode_document(document))
-        answer = Answer(Pushed.MOVED)
+        data = b"" if document is DELETE else encode_document(document)
+        self._mirror.ensure()
+        commit = None if document is DELETE else self._session(data)
+        answer, doubtful = Answer(Pushed.MOVED), False
         for _ in self._attempts():
             answer = self._mirror.send(SESSION_REFS + name, commit, None if expect is ABSENT else expect)
             if answer.pushed is Pushed.LANDED:
                 return Committed("" if commit is None else str(commit))
-            if answer.pushed is Pushed.UNKNOWN:
+            doubtful = doubtful or answer.pushed in (Pushed.UNKNOWN, Pushed.CONTESTED)
+            if answer.pushed is Pushed.UNKNOWN or (doubtful and answer.pushed is Pushed.FAILED):
                 raise OutcomeUnknown(f"whether the session {name} was written is open: {answer.reason}")
             if answer.pushed is Pushed.FAILED:
                 raise Unavailable(answer.reason)
@@ -380,12 +388,13 @@ class RemoteStore(Store):
                 raise Rejected(
                     f"{self._location.store} refused a session, a ref below {SESSION_REFS}: {answer.reason}"
                 )
-            now = self._versions().get(name)
+            now = self._version_now(name, doubtful=doubtful)
             if commit is not None and now == commit:
                 return Committed(str(commit))
             if (ABSENT if now is None else str(now)) != expect:
                 return Conflicted((name,))
-        raise Unavailable(f"the session {name} could not be written: {answer.reason}; try again")
+        why = f"the session {name} could not be written: {answer.reason}; try again"
+        raise OutcomeUnknown(why) if doubtful else Unavailable(why)
 
     def _session(self, data: bytes) -> pygit2.Oid:
         try:
@@ -395,9 +404,14 @@ class RemoteStore(Store):
         except (pygit2.GitError, OSError) as error:
             raise self._unwritable(error) from error
 
-    def _versions(self) -> dict[str, pygit2.Oid]:
-        self._mirror.fetch(state=False, sessions=True)
-        return self._mirror.sessions()
+    def _version_now(self, name: str, *, doubtful: bool) -> pygit2.Oid | None:
+        try:
+            self._mirror.fetch(state=False, sessions=True)
+            return self._mirror.sessions().get(name)
+        except Unavailable as error:
+            if doubtful:
+                raise OutcomeUnknown(f"whether the session {name} was written is open: {error}") from error
+            raise
 
     def published(self) -> Mapping[str, Register]:
         self._mirror.fetch(state=False, sessions=True)
@@ -416,6 +430,7 @@ class RemoteStore(Store):
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         if not blobs:
             return []
+        self._mirror.ensure()
         day = datetime.datetime.fromtimestamp(self._clock.wall(), tz=datetime.UTC).date()
         ref = artifact_ref(day.isoformat())
         repository = self._mirror.repository
@@ -440,10 +455,12 @@ class RemoteStore(Store):
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
                 return names
-            if answer.pushed is not Pushed.MOVED:
+            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED):
                 # Kept or not, keeping once more does no harm.
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
             parent = self._mirror.fetch_first_of_artifacts(ref)
+            if parent == commit:
+                return names
         raise Unavailable(f"{ref} of {self._location.store} was moved by others at every try; try again")
 
     def kept(self, name: str) -> bytes | None:

@@ -166,7 +166,7 @@ class Sshd:
             f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile {folder}/pid\n"
             f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100:30:200\n"
-            "MaxSessions 100\nLogLevel ERROR\n"
+            "MaxSessions 100\nLogLevel ERROR\nSetEnv SHLVL=1\n"
         )
 
     def command(self, *, key: str = "user", known: str = "known", multiplexed: bool = False) -> str:
