@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sentinel.testing.conformance import StoreConformance
@@ -16,6 +18,14 @@ class TestFile(StoreConformance):
         return file_bench
 
 
+#: Each server is tried in one way by default; in the other one, too, where this is asked for.
+both_ways = pytest.mark.skipif(
+    os.environ.get("SENTINEL_CONFORMANCE") != "all",
+    reason="takes minutes; SENTINEL_CONFORMANCE=all runs every server with and without the proxy",
+)
+
+
+@both_ways
 class TestHttp(StoreConformance):
     @pytest.fixture
     def bench(self, make_http_bench: MakeBench) -> StoreBench:
@@ -34,6 +44,7 @@ class TestDaemon(StoreConformance):
         return make_daemon_bench()
 
 
+@both_ways
 class TestDaemonThroughProxy(StoreConformance):
     @pytest.fixture
     def bench(self, make_daemon_bench: MakeBench, daemon_proxy: Proxy) -> StoreBench:
@@ -46,6 +57,7 @@ class TestSsh(StoreConformance):
         return make_ssh_bench(multiplexed=True)
 
 
+@both_ways
 class TestSshThroughProxy(StoreConformance):
     @pytest.fixture
     def bench(self, make_ssh_bench: MakeBench, ssh_proxy: Proxy) -> StoreBench:

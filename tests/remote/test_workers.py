@@ -1,0 +1,124 @@
+"""Real workers and commands on a web server's repository: a job is done once, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.fleet import Fleet, until
+from tests.process.history import History, problems
+from tests.remote import servers
+from tests.remote.bench import make_repository
+from tests.remote.proxy import Fault, Proxy
+
+#: As short as a busy machine bears, and valid: D is 11.3 s.
+INTERVALS = {"SENTINEL_HEARTBEAT_INTERVAL": "3", "SENTINEL_HEARTBEAT_STALE_THRESHOLD": "15"}
+#: Everything ends long before, in seconds.
+PATIENCE = 150.0
+
+
+class RemoteFleet(Fleet):
+    """Workers that share nothing but a repository on a server: each has a state folder of its own."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        ours = ("SENTINEL_", "WORKER_", "GITHUB_")
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            **INTERVALS,
+            "SENTINEL_STORE": url,
+            "SENTINEL_STATE_FOLDER": str(folder / "state"),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parents[2]), str(folder)]),
+        }
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.logs = folder / "worker-logs"
+        self.logs.mkdir()
+
+    def start_apart(self, worker: str) -> None:
+        """Start a worker as if it were on a machine of its own."""
+        self.start(
+            worker,
+            "--max-tasks",
+            "2",
+            environ={"SENTINEL_STATE_FOLDER": str(self.folder / f"state-{worker}")},
+        )
+
+    def states(self) -> dict[str, str]:
+        """Task id → state, as the command line shows them."""
+        ran = self.run("tasks", "list", "-o", "json")
+        return {row["id"]: row["state"] for row in json.loads(ran.stdout)} if ran.returncode == 0 else {}
+
+
+@pytest.fixture
+def fleet(http_proxy: Proxy, repository: Path, tmp_path: Path) -> Iterator[RemoteFleet]:
+    """A fleet whose every request goes through the proxy; its store is not made yet."""
+    make_repository(repository)
+    fleet = RemoteFleet(tmp_path, f"git+http://127.0.0.1:{http_proxy.port}/{repository.name}")
+    yield fleet
+    http_proxy.set(None)
+    fleet.stop_all()
+
+
+def test_init_twice_doctor_and_tasks_work_on_a_web_server(fleet: RemoteFleet) -> None:
+    first = fleet.run("init")
+    assert (first.returncode, "Made the branch" in first.stdout) == (0, True), first.stderr
+    assert "not encrypted" in first.stderr
+    second = fleet.run("init")
+    assert (second.returncode, "already" in second.stdout) == (0, True), second.stderr
+    assert fleet.run("tasks", "submit", "shell", "--id", "one", "--", "true").returncode == 0
+    assert fleet.states() == {"one": "pending"}
+    doctor = fleet.run("doctor")
+    assert "can be read" in doctor.stdout, doctor.stdout + doctor.stderr
+
+
+def test_two_that_make_the_same_store_at_once_make_one(fleet: RemoteFleet) -> None:
+    both = [
+        subprocess.Popen(fleet.command("init"), env=fleet.environ, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+
+
+def test_three_workers_do_every_task_once_through_kills_and_lost_replies(
+    fleet: RemoteFleet, http_proxy: Proxy, repository: Path, web: servers.SmartHttp
+) -> None:
+    assert fleet.run("init").returncode == 0
+    ids = [f"t{number}" for number in range(9)]
+    for name in ids:
+        ran = fleet.run("tasks", "submit", "shell", "--id", name, "--", "sleep", "2")
+        assert ran.returncode == 0, ran.stderr
+    for worker in ("w1", "w2", "w3"):
+        fleet.start_apart(worker)
+    until(lambda: "running" in fleet.states().values(), within=PATIENCE, what="a task that runs")
+    http_proxy.set(Fault.RESET_AFTER_EFFECT, times=3)
+    until(
+        lambda: any(b"sleep" in _command(child.pid) for child in fleet.processes_below("w1")),
+        within=PATIENCE,
+        what="a task of w1",
+    )
+    fleet.kill("w1")
+    until(
+        lambda: set(fleet.states().values()) == {"done"},
+        within=PATIENCE,
+        what=f"the end of all tasks: {fleet.log('w2')[-2000:]}",
+        pause=1.0,
+    )
+    versions = History(repository).task_versions()
+    assert sorted(versions) == ids
+    assert problems(versions) == []
+    commits, pushes = len(History(repository).subjects()), sum("POST" in line for line in web.requests)
+    print(f"{commits} commits, {pushes} posts for {len(ids)} tasks; {http_proxy.met} replies were lost")
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
