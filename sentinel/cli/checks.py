@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sentinel.cli.context import Invocation
 from sentinel.clock import SystemClock
@@ -119,7 +119,8 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
             round_trip = clock.now() - sent
             yield Check(name="store", message=f"{url} can be read, in {round_trip * 1000:.0f} ms")
             proving = settings.failover.local_proof and client.store.host_folder is not None
-            yield _bound(times, round_trip, proving=proving)
+            announced = max((live.ttl for live in client.view().incarnations.values()), default=0.0)
+            yield _bound(times, round_trip, announced=announced, proving=proving)
             yield from _records(client)
             yield _workers(client)
     except ConfigurationError as error:
@@ -131,11 +132,10 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
         yield _failed("store", str(error), error.exit_status)
 
 
-def _bound(times: LeaseTimes, round_trip: float, *, proving: bool) -> Check:
-    from sentinel.peer.options import PeerOptions
+def _bound(times: LeaseTimes, round_trip: float, *, announced: float, proving: bool) -> Check:
+    from sentinel.model.lease import POLL, POLL_JITTER
 
-    poll: Any = next(field.default for field in dataclasses.fields(PeerOptions) if field.name == "poll")
-    bound = times.takeover_bound(poll=poll, jitter=0.0, round_trip=round_trip)
+    bound = times.takeover_bound(poll=POLL, jitter=POLL_JITTER, round_trip=round_trip, announced=announced)
     soon = ", on one host as soon as its death is proven" if proving else ""
     return Check(
         name="failover",

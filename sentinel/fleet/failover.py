@@ -175,9 +175,22 @@ def orphans(
 
 
 def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[str, str]:
-    """Registers that no live incarnation beats in, with the version to delete."""
+    """Registers that no live incarnation beats in, with the version to delete.
+
+    One that was sealed before its first beat stays for good: that beat expects the register to be absent,
+    and may still be on its way.
+    """
     beating = {
         layout.session_register(key[len(layout.INCARNATIONS) :])
         for key in view.snapshot.list(layout.INCARNATIONS)
     }
-    return {name: register.version for name, register in registers.items() if name not in beating}
+    return {
+        name: register.version
+        for name, register in registers.items()
+        if name not in beating and not _sealed_unbeaten(name, register)
+    }
+
+
+def _sealed_unbeaten(name: str, register: Register) -> bool:
+    session = load_session(name, register)
+    return session is not None and session.sealed_by is not None and session.seq == 0

@@ -28,6 +28,8 @@ MAX_DOCUMENT_BYTES = 512 * 1024
 MAX_DEPTH = 32
 #: Limit in bytes of arguments, and of a result that is kept inside the record.
 MAX_INLINE_BYTES = 64 * 1024
+#: Largest integer that every reader of JSON takes as it is; no count of ours comes near it.
+MAX_COUNT = 2**53 - 1
 
 # Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -205,10 +207,10 @@ class Fields:
         return self.take(name, (str, type(None)), None)  # type: ignore[no-any-return]  # checked by take
 
     def count(self, name: str, default: Any = ...) -> int:
-        """A field that is an integer, zero or more."""
+        """A field that is an integer from zero to `MAX_COUNT`."""
         value: int = self.take(name, int, default)
-        if value < 0:
-            raise self.bad(f"the field {name!r} is negative")
+        if not 0 <= value <= MAX_COUNT:
+            raise self.bad(f"the field {name!r} is not a count from 0 to {MAX_COUNT}")
         return value
 
     def seconds(self, name: str, default: Any = ...) -> float:
@@ -249,7 +251,7 @@ class Fields:
     def counts(self, name: str) -> dict[str, int]:
         """A field that is an object of integers, zero or more; absent means empty."""
         value = self.mapping(name)
-        if not all(type(item) is int and item >= 0 for item in value.values()):
+        if not all(type(item) is int and 0 <= item <= MAX_COUNT for item in value.values()):
             raise self.bad(f"the field {name!r} is not an object of counts")
         return value
 

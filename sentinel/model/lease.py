@@ -18,6 +18,9 @@ RATE_ERROR = 0.10
 GRACE = 1.0
 #: No beat waits longer than this for its reply, in seconds.
 MAX_WRITE_TIMEOUT = 15.0
+#: Longest pause in seconds between two looks of a peer on a local store, and the fraction by which it varies.
+POLL = 1.0
+POLL_JITTER = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

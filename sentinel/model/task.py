@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
-from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
 from sentinel.model.line import one_line
 
 State = Literal["pending", "running", "done", "failed", "cancelled", "dead"]
@@ -198,6 +198,8 @@ class Task:
             tx=fields.text("tx"),
             extra=fields.rest(),
         )
+        if max(len(encode(task.args)), len(encode(list(task.positional)))) > MAX_INLINE_BYTES:
+            raise fields.bad(f"its arguments pass the limit of {MAX_INLINE_BYTES} bytes")
         if key.partition("/")[2] != task.id:
             raise fields.bad(f"it says it is task {task.id!r}")
         if task.state not in ENDED | {"pending", "running"}:

@@ -9,7 +9,7 @@ from sentinel.errors import StoreError, WorkerIdInUse
 from sentinel.fleet import failover, registry
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
-from sentinel.fleet.view import Reader, View
+from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import session_register
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.store.base import Committed, Expected, Register, Store, Transaction
@@ -81,6 +81,10 @@ class Admission:
         return isinstance(outcome, Committed)
 
     def _refuse_the_living(self, view: View, before: str, register: Register | None) -> None:
+        session = load_session(session_register(before), register)
+        if session is not None and session.sealed_by is not None:
+            # It changed because somebody else is failing it over, which is the opposite of a beat.
+            return
         version: Expected | None = None if register is None else register.version
         if self._first_seen is None or self._first_seen[0] != before:
             self._first_seen = (before, version or "")

@@ -24,6 +24,7 @@ class Chooser:
         self._since: dict[str, tuple[int, float]] = {}
         self._sent = 0.0
         self._due: list[float] = []
+        self._passed_by: dict[str, int] = {}
         #: Whether the last look showed no task that this worker could take, now or after its backoff.
         self.nothing_waits = False
 
@@ -47,6 +48,10 @@ class Chooser:
             for task in view.tasks.values()
         )
 
+    def pass_by(self, task_id: str, rev: int) -> None:
+        """Do not choose this version of a task again: the store refused its claim for good."""
+        self._passed_by[task_id] = rev
+
     def waited(self, task: Task) -> float:
         """Seconds for which the task's record was seen unchanged."""
         known = self._since.get(task.id)
@@ -64,7 +69,10 @@ class Chooser:
         slots = self._options.max_tasks - len(running)
         if slots <= 0 or any(view.tasks[name].alone for name in running if name in view.tasks):
             return []
-        waiting = sorted(ready(view, self.waited), key=lambda task: task.rank)
+        waiting = sorted(
+            (task for task in ready(view, self.waited) if self._passed_by.get(task.id) != task.rev),
+            key=lambda task: task.rank,
+        )
         if not waiting:
             return []
         workers = [

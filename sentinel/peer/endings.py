@@ -59,9 +59,11 @@ def _judge(end: RunEnd, spec: RunSpec, left: dict[str, Any]) -> tuple[Cause | No
         if spec.result_path is not None and "result" not in left:
             return "error", "it ended without leaving a result"
         return None, None
-    if "error" in left:
-        error = left["error"]
+    error = left.get("error")
+    if isinstance(error, dict):
         return "error", f"{error.get('kind')}: {error.get('message')}"
+    if error is not None:
+        return "error", "it left an error that is not of the form in which errors are left"
     return "error", end.message or _sentence(end, spec)
 
 

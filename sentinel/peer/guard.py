@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
-from sentinel.errors import Conflict, LockHeld, LockLost, StoreError
+from sentinel.errors import BadRecord, Conflict, LockHeld, LockLost, StoreError
 from sentinel.fleet import registry
 from sentinel.fleet.acquisition import Acquisition
 from sentinel.fleet.view import Reader
@@ -219,7 +219,7 @@ class Guard:
     def _lost(self, acquisition: Acquisition) -> str | None:
         try:
             return None if acquisition.held() else "somebody else released or took it"
-        except StoreError as error:
+        except (StoreError, BadRecord) as error:
             # The session's deadline is what counts while the store is away.
             log.warning("cannot look at lock %s: %s", self._options.lock, error)
             return None

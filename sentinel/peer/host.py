@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock
@@ -87,7 +89,8 @@ class Host:
         """Remove what a run left, now that its outputs are stored."""
         for name in (spec.log_path, spec.result_path, spec.progress_path):
             if name is not None:
-                Path(name).unlink(missing_ok=True)
+                with _not_needed():
+                    Path(name).unlink(missing_ok=True)
 
     def over(self, incarnation: str, *, left: bool) -> None:
         """Let go of an incarnation and what it kept; its proof of death stays unless it ``left`` cleanly."""
@@ -95,7 +98,8 @@ class Host:
             os.close(self._held.pop(incarnation))
         shutil.rmtree(self.run_folder(incarnation), ignore_errors=True)
         if left and self._proofs is not None:
-            self._proofs.remove(incarnation)
+            with _not_needed():
+                self._proofs.remove(incarnation)
 
     def housekeeping(self, view: View) -> None:
         """Keep sightings, and sweep what dead incarnations left; every half minute at most."""
@@ -107,7 +111,10 @@ class Host:
         self.keep_sightings()
         if self._proofs is not None:
             self._proofs.sweep(live)
-        keep = {session_register(name) for name in live}
+        with _not_needed():
+            self._sweep_runs({session_register(name) for name in live})
+
+    def _sweep_runs(self, keep: set[str]) -> None:
         for folder in self._runs.iterdir():
             # A folder without a live incarnation may belong to one that is about to join.
             if folder.name not in keep and self._age(folder) > _SWEEP_EVERY:
@@ -122,6 +129,15 @@ class Host:
             return self._clock.wall() - folder.stat().st_mtime
         except OSError:
             return 0.0
+
+
+@contextmanager
+def _not_needed() -> Iterator[None]:
+    """For files that are lost or left without harm: say so, and go on."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("%s: %s; going on without", error.filename, error.strerror)
 
 
 class CannotStart(SentinelError):

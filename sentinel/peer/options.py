@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.fleet.balancers import Balancer
-from sentinel.model.lease import LeaseTimes
+from sentinel.model.lease import POLL, LeaseTimes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class PeerOptions:
     balancer: Balancer
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     #: Longest pause between two looks, in seconds.
-    poll: float = 1.0
+    poll: float = POLL
     #: Seconds after which a task that another peer should have claimed may be taken by anyone.
     claim_grace: float = 1.0
     #: Seconds between SIGTERM and SIGKILL for a task that is cancelled or drained.

@@ -73,6 +73,7 @@ class Peer:
         self._incarnation = incarnation
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
         self._open: list[Planned] = []
+        self._in_doubt = False
         self._abandoned: dict[str, str] = {}
         self._hurry = False
         #: Whether this tick has seen the state, so that what it says is due is not long over.
@@ -81,6 +82,8 @@ class Peer:
         self.reached = True
         self.counters = counters
         self.phase = Phase.WORKING
+        #: Whether its last transaction was sent.
+        self._leaving = False
         #: Whether the last transaction of this incarnation landed.
         self.left = False
         #: Why this incarnation lost its right to work, or None when it did not.
@@ -200,11 +203,17 @@ class Peer:
         try:
             outcomes = self._store.commit([planned.transaction for planned in self._open])
         except OutcomeUnknown:
+            self._in_doubt = True
             raise
         except StoreError:
-            self._open = []
+            # Certainly not applied now; but what was in doubt before is in doubt still.
+            if not self._in_doubt:
+                self._open = []
             raise
+        self._in_doubt = False
         batch, self._open = self._open, []
+        # What just landed may have made more work; only a new look can tell that there is none.
+        self._chooser.nothing_waits = False
         for planned, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Conflicted):
                 self.counters.conflicts += 1
@@ -272,6 +281,8 @@ class Peer:
 
     def _claimed(self, claimed: Task) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:
+            if isinstance(outcome, Refused):
+                self._chooser.pass_by(claimed.id, claimed.rev)
             if isinstance(outcome, Committed):
                 self.counters.claimed += 1
                 self._work.start(claimed)
@@ -299,7 +310,12 @@ class Peer:
             return
         if not self._work.empty:
             return
-        self._resend()
+        if self.fenced is None or self._leaving:
+            self._resend()
+            if self.phase is Phase.GONE:
+                return
+        # A fenced peer sends nothing again but its last transaction; what landed of the rest, the look shows.
+        self._open = []
         self._work.store_outputs()
         view, _ = self._look()
         if not view.live(self._incarnation.id):
@@ -309,6 +325,7 @@ class Peer:
         change = self._transactor.change(view.snapshot)
         wall, forget = self._clock.wall(), self._options.forget
         leaving = registry.leave(change, view, self._incarnation, endings, wall=wall, forget=forget)
+        self._leaving = True
         self._commit([Planned(leaving, self._left)])
 
     def _left(self, outcome: Outcome) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.model.ids import IdSource
+from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
@@ -222,7 +223,7 @@ class Service:
                     f"{self._options.worker.id} stopped without leaving: the store was away for "
                     f"{away:.0f} s; its tasks are taken over by the others"
                 )
-            self._wakeup.wait(pause * self._rng.uniform(0.9, 1.1))
+            self._wakeup.wait(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
         counters = peer.counters
         log.info(
             "%s left: %d claimed, %d ended, %d conflicts, %d failovers, %d stale results dropped",

@@ -66,6 +66,8 @@ class _Known:
     fence: Fence
     ending: Ending
     spec: RunSpec | None
+    #: Whether the store refused it once, and ``ending`` only says so.
+    refused: bool = False
 
 
 class Work:
@@ -227,10 +229,12 @@ class Work:
             if isinstance(outcome, Committed):
                 self._counters.ended += 1
                 self._forget(known)
+            elif isinstance(outcome, RefusedByStore) and known.refused:
+                self._drop(known, f"the store refuses even to record that: {outcome.reason}")
             elif isinstance(outcome, RefusedByStore):
                 message = f"the store refused its result: {outcome.reason}"
                 ending = Ending(cause="error", message=message, retry=False)
-                self._endings[known.fence.task] = dataclasses.replace(known, ending=ending)
+                self._endings[known.fence.task] = dataclasses.replace(known, ending=ending, refused=True)
 
         return settle
 

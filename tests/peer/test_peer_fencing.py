@@ -110,7 +110,7 @@ def test_a_dead_incarnations_delayed_beat_bounces(world: World) -> None:
     assert register is None or Session.load("", register.document or {}).sealed_by == "survivor"
 
 
-def test_a_delayed_first_beat_of_a_dead_incarnation_gives_it_no_right(world: World) -> None:
+def test_a_dead_incarnations_delayed_first_beat_bounces(world: World) -> None:
     store = FaultyStore(MemoryStore(world.fleet))
     member = Member(world, "doomed", beat_store=store)
     assert member.admission.attempt()
@@ -119,9 +119,12 @@ def test_a_delayed_first_beat_of_a_dead_incarnation_gives_it_no_right(world: Wor
     world.submit("t")
     survivor = world.member("survivor")
     world.pass_time(LONG, survivor)
-    store.release()
 
+    landed = [outcome for write in store.release() for outcome in write]
     world.settle(member)
+
+    assert landed
+    assert all(isinstance(outcome, Conflicted) for outcome in landed)
 
     assert world.task("t").owner == "survivor"
     assert member.runs == []

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from sentinel.errors import WorkerIdInUse
-from sentinel.fleet import tasks
+from sentinel.fleet import failover, tasks
+from sentinel.model.codec import MAX_DOCUMENT_BYTES, encode_document
+from sentinel.model.layout import session_register
+from sentinel.model.worker import Session
 from sentinel.peer.peer import Phase
+from sentinel.store.base import Outcome, Transaction
 from sentinel.store.memory import MemoryStore
 from sentinel.testing.faults import Fault, FaultyStore
-from tests.peer.harness import TIMES, World
+from tests.peer.harness import TIMES, Member, World
 
 
 @pytest.fixture
@@ -134,8 +141,6 @@ def test_ending_at_once_hands_everything_back_at_no_cost(world: World) -> None:
 
 
 def test_a_second_worker_of_the_same_id_is_refused_while_the_first_beats(world: World) -> None:
-    from tests.peer.harness import Member
-
     first = world.member("w")
     second = Member(world, "w")
     assert second.admission.attempt() is False
@@ -146,8 +151,6 @@ def test_a_second_worker_of_the_same_id_is_refused_while_the_first_beats(world: 
 
 
 def test_a_worker_joins_over_its_silent_predecessor_only_after_w(world: World) -> None:
-    from tests.peer.harness import Member
-
     world.member("w")
     second = Member(world, "w")
     joined_after = None
@@ -257,3 +260,116 @@ def test_a_result_whose_task_record_became_unreadable_is_dropped_and_the_peer_go
     world.settle(member)
     assert member.peer.counters.stale_results == 1
     assert world.task("u").state == "done"
+
+
+def test_a_predecessor_that_others_are_failing_over_is_not_taken_for_alive(world: World) -> None:
+    old = world.member("w")
+    second = Member(world, "w")
+    assert second.admission.attempt() is False
+    # Another peer seals the session, and its burial is still on the way.
+    other = world.member("other")
+    world.clock.advance(TIMES.stale + 1)
+    name = session_register(old.incarnation.id)
+    sealed = Session(
+        incarnation=old.incarnation.id, worker="w", seq=1, interval=1, ttl=5, sent_at="", sealed_by="other"
+    )
+    version = other.store.published()[name].version
+    assert other.store.publish(name, sealed.document(), version)
+    burial = failover.bury(
+        other.transactor.change(other.store.read()),
+        failover.Suspect(
+            incarnation=old.incarnation.id, worker="w", version=version, session=None, ground="silent"
+        ),
+        by="other",
+    )
+    second.admission._transactor = dataclasses.replace(
+        second.transactor, store=Overtaken(world, lambda: other.store.commit([burial]))
+    )
+    assert second.admission.attempt() is False
+    assert second.admission.attempt()
+
+
+class Overtaken(MemoryStore):
+    """A client whose first commit is overtaken by somebody else's."""
+
+    def __init__(self, world: World, first: Callable[[], object]) -> None:
+        super().__init__(world.fleet)
+        self._first: Callable[[], object] | None = first
+
+    def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        first, self._first = self._first, None
+        if first is not None:
+            first()
+        return super().commit(transactions)
+
+
+@pytest.mark.parametrize("left", [{"error": "x"}, {"error": ["x"]}, ["x"], "x"])
+def test_whatever_a_task_leaves_as_its_result_does_not_end_the_daemon(world: World, left: object) -> None:
+    member = world.member("w")
+    world.submit("t")
+    world.settle(member)
+    member.overseer.finish("t@1", exit_code=1)
+    (world.folder / "t-1.json").write_text(json.dumps(left))
+    world.settle(member)
+    assert world.task("t").state == "failed"
+
+
+def test_a_record_with_an_absurd_epoch_is_left_out_and_the_rest_goes_on(world: World) -> None:
+    member = world.member("w")
+    world.submit("t")
+    planted = {**world.task("t").document(), "format": 1, "id": "huge", "epoch": 10**4299}
+    world.fleet.head.state["tasks/huge"] = json.dumps(planted).encode()  # type: ignore[index]  # planted
+    world.submit("u")
+    world.settle(member)
+    assert member.runs == ["t@1", "u@1"]
+    assert [problem.key for problem in world.view().problems] == ["tasks/huge"]
+
+
+def test_a_task_whose_claim_the_store_refuses_does_not_keep_others_from_running(world: World) -> None:
+    member = world.member("w", max_tasks=1)
+    world.submit("t", priority="critical")
+    padded = {**world.task("t").document(), "format": 1, "later": ""}
+    padded["later"] = "x" * (MAX_DOCUMENT_BYTES - len(encode_document(padded)))
+    world.fleet.head.state["tasks/t"] = encode_document(padded)  # type: ignore[index]  # planted
+    world.submit("u")
+    world.settle(member)
+    assert member.runs == ["u@1"]
+
+
+def test_a_worker_is_not_out_of_work_before_it_has_looked_at_what_it_made(world: World) -> None:
+    member = world.member("w")
+    world.submit("first")
+    world.submit("second", after=("first",))
+    world.settle(member)
+    member.overseer.finish("first@1")
+    member.peer.tick()
+    assert member.peer.out_of_work is False
+    world.settle(member)
+    assert member.runs == ["second@1"]
+
+
+def test_a_fenced_peer_sends_no_claim_again(world: World) -> None:
+    store = FaultyStore(MemoryStore(world.fleet))
+    member = world.member("w", store=store)
+    world.submit("t")
+    store.inject("commit", Fault.DELAYED)
+    member.peer.tick()
+    member.lease.fence("the test wants it")
+    world.settle(member)
+    assert member.peer.phase is Phase.GONE
+    assert [event.event for event in world.task("t").history] == ["submitted"]
+    store.release()
+    assert [event.event for event in world.task("t").history] == ["submitted"]
+
+
+def test_what_is_in_doubt_stays_in_doubt_while_the_store_is_away(world: World) -> None:
+    store = FaultyStore(MemoryStore(world.fleet))
+    member = world.member("w", store=store)
+    world.submit("t")
+    world.settle(member)
+    member.overseer.finish("t@1", result=1)
+    store.inject("commit", Fault.REPLY_LOST)
+    member.peer.tick()
+    store.inject("commit", Fault.UNAVAILABLE)
+    world.settle(member)
+    assert (member.peer.counters.ended, member.peer.counters.stale_results) == (1, 0)

@@ -94,6 +94,14 @@ class Fleet:
         process.kill()
         process.wait()
 
+    def fallen(self) -> list[str]:
+        """Workers that ended without being asked, each with its last words."""
+        return [
+            f"{worker}: exit {process.returncode}: {self.log(worker)[-500:]}"
+            for worker, process in self.workers.items()
+            if process.poll() is not None
+        ]
+
     def processes_below(self, worker: str) -> list[psutil.Process]:
         """Everything that descends from a worker's daemon now."""
         try:

@@ -46,6 +46,7 @@ def test_every_task_is_done_exactly_once_although_workers_are_killed_all_the_tim
         for worker in WORKERS:
             fleet.start(worker, "--max-tasks", "6")
         survivors = kill_until_done(fleet, client, rng)
+    assert fleet.fallen() == [], "a worker ended by itself"
     fleet.stop_all()
 
     assert survivors == []
@@ -83,6 +84,7 @@ def kill_until_done(fleet: Fleet, client: Client, rng: random.Random) -> list[ps
         assert time.monotonic() < deadline, Counter(task.state for task in client.tasks())
         if time.monotonic() >= next_kill:
             next_kill += 3
+            assert fleet.fallen() == [], "a worker ended by itself"
             victim = rng.choice(WORKERS)
             tree = fleet.processes_below(victim)
             fleet.kill(victim)
