@@ -15,7 +15,7 @@ from sentinel.model.codec import MAX_DOCUMENT_BYTES, encode_document
 from sentinel.model.layout import session_register
 from sentinel.model.worker import Session
 from sentinel.peer.peer import Phase
-from sentinel.store.base import Outcome, Transaction
+from sentinel.store.base import Committed, Outcome, Transaction
 from sentinel.store.memory import MemoryStore
 from sentinel.testing.faults import Fault, FaultyStore
 from tests.peer.harness import TIMES, Member, World
@@ -274,7 +274,7 @@ def test_a_predecessor_that_others_are_failing_over_is_not_taken_for_alive(world
         incarnation=old.incarnation.id, worker="w", seq=1, interval=1, ttl=5, sent_at="", sealed_by="other"
     )
     version = other.store.published()[name].version
-    assert other.store.publish(name, sealed.document(), version)
+    assert isinstance(other.store.publish(name, sealed.document(), version), Committed)
     burial = failover.bury(
         other.transactor.change(other.store.read()),
         failover.Suspect(
