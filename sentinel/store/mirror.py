@@ -130,6 +130,7 @@ class Mirror:
                 self._set_aside(str(error))
                 self._open()
                 return
+        self._sweep_locks()
         self.objects = _MirrorObjects(self.repository)
 
     @contextlib.contextmanager
@@ -209,7 +210,7 @@ class Mirror:
         self.ensure()
         self._fetches += 1
         first = len(refspecs) > sessions and self._reference(FETCHED) is None
-        ran = self._first_fetch(refspecs) if first else self._fetch(refspecs)
+        ran = self._first_fetch(refspecs) if first else self._fetch(refspecs, factor=int(state))
         if damaged_here(ran):
             self.renew(one_line(ran.err))
             ran = self._first_fetch(refspecs)
@@ -226,7 +227,7 @@ class Mirror:
     def _make_sure_of_the_server(self) -> None:
         """Raise `Unavailable` unless what answers speaks git's protocol."""
         if self._is_http:
-            ran = self._read("ls-remote", "--refs", self.location.url, STATE_REF, trace=True)
+            ran = self._read("ls-remote", "--refs", self.location.url, STATE_REF, trace=True, factor=0)
             self._succeed(ran, "read")
             if not speaks_git(ran):
                 raise Unavailable(explain_page(self.location))
@@ -287,7 +288,7 @@ class Mirror:
     def look(self, ref: str) -> str | None:
         """The object id that ``ref`` has on the server, or None. Brings no objects. Raises `Unavailable`."""
         self.ensure()
-        ran = self._read("ls-remote", "--refs", self.location.url, ref)
+        ran = self._read("ls-remote", "--refs", self.location.url, ref, factor=0)
         self._succeed(ran, "read")
         for line in ran.out.decode("utf-8", "replace").splitlines():
             oid, _, name = line.partition("\t")
@@ -296,11 +297,13 @@ class Mirror:
         return None
 
     def _read(self, *args: str, factor: int = 1, trace: bool = False) -> Ran:
-        patience = min(max(factor, 1) * self._patience, _MOST_PATIENT)
+        """Run a command that reads, with ``factor`` times the time that reads get now; 0: what is small."""
+        patience = min(factor * self._patience, _MOST_PATIENT) if factor else 1
         ran = self._git(self.path, *args, timeout=self.timeout * patience, trace=trace)
-        if ran.status is None:
-            self._patience = min(self._patience * 2, _MOST_PATIENT)
+        if ran.status is None or ".lock': File exists" in ran.err:
             self._sweep_locks()
+        if ran.status is None and factor:
+            self._patience = min(self._patience * 2, _MOST_PATIENT)
         elif ran.ok:
             self._patience = 1
         return ran
