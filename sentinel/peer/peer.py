@@ -16,7 +16,7 @@ from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
-from sentinel.fleet.view import Reader, View
+from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
 from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
@@ -74,7 +74,8 @@ class Peer:
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
         self._open: list[Planned] = []
         self._in_doubt = False
-        self._abandoned: dict[str, str] = {}
+        #: Registers that no live incarnation beats in, as far as this peer saw.
+        self._abandoned = Observer()
         self._hurry = False
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
@@ -167,7 +168,9 @@ class Peer:
     def _round(self) -> None:
         self._resend()
         self._work.store_outputs()
+        sent = self._clock.now()
         view, registers = self._look()
+        reply = self._clock.now()
         if not view.live(self._incarnation.id):
             self._lease.fence("its incarnation was failed over")
             self._hurry = True
@@ -178,7 +181,7 @@ class Peer:
         if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
             batch += self._claims(view, registers)
         self._commit(batch)
-        self._sweep(view, registers)
+        self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
             self.end()
             self._hurry = True
@@ -291,14 +294,17 @@ class Peer:
 
         return settle
 
-    def _sweep(self, view: View, registers: Mapping[str, Register]) -> None:
-        # An incarnation's record is there before its first beat, so the register of one that is just
-        # joining can look abandoned in one look, and never in two.
+    def _sweep(self, view: View, registers: Mapping[str, Register], *, sent: float, reply: float) -> None:
+        # The documents that were read may be older than the registers, so the register of one that has just
+        # joined can look abandoned. Taken away, it would be missing as it was before its first beat, and
+        # who saw it missing then would count all of that as silence. Hence the patience of a takeover.
         abandoned = failover.abandoned_registers(view, registers)
+        self._abandoned.look(abandoned, sent=sent, reply=reply)
         for name, version in abandoned.items():
-            if self._abandoned.get(name) == version:
+            session = load_session(name, registers[name])
+            limit = failover.wait_limit(self._options.times.stale, None, session)
+            if self._abandoned.silence(name, version) >= limit:
                 self._store.publish(name, DELETE, version)
-        self._abandoned = abandoned
         self._housekeeping(view)
 
     # -- the end -------------------------------------------------------------------------------------

@@ -245,8 +245,22 @@ def test_abandoned_registers_are_swept(world: World) -> None:
     assert len(world.fleet.registers) == 2
     gone.peer.end()
     world.settle(gone)
-    world.settle(survivor)
+    world.pass_time(TIMES.stale - 0.5, survivor)
+    assert len(world.fleet.registers) == 2
+    world.pass_time(1.5, survivor)
     assert len(world.fleet.registers) == 1
+
+
+def test_the_register_of_one_who_has_just_joined_is_left_alone_by_a_peer_that_reads_old_documents(
+    world: World,
+) -> None:
+    store = FaultyStore(MemoryStore(world.fleet))
+    behind = world.member("behind", store=store)
+    behind.peer.tick()
+    fresh = world.member("fresh")
+    store.inject("read", Fault.STALE, times=3)
+    world.settle(behind)
+    assert session_register(fresh.incarnation.id) in world.fleet.registers
 
 
 def test_a_result_whose_task_record_became_unreadable_is_dropped_and_the_peer_goes_on(world: World) -> None:
