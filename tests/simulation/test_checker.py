@@ -209,6 +209,17 @@ def test_a_seal_after_the_time_of_silence_is_right(history: History) -> None:
     history.seal("inc")
 
 
+def test_a_seal_over_one_that_is_buried_takes_nothing(history: History) -> None:
+    history.claimed()
+    history.now += TTL
+    history.seal("inc")
+    history.bury("inc")
+    history.checker.published(
+        history.now, layout.session_register("inc"), None, None, sent_at=0.0, sender=Sender(process="p")
+    )
+    history.seal("inc")
+
+
 def test_a_seal_that_is_only_asked_for_too_early_is_i5(history: History) -> None:
     history.claimed()
     register = layout.session_register("inc")

@@ -9,30 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
-from sentinel.fleet.observer import KeptObserver, Observer
-from sentinel.fleet.proof import DeathProof, NoProof
-from sentinel.fleet.view import View
-from sentinel.model.layout import session_register
-from sentinel.model.worker import Incarnation, Proof
-from sentinel.peer.run.spec import RunSpec
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
 from sentinel.testing.checker import Checker, Sender
-from sentinel.testing.simulation.baton import TIMED_OUT, Actor, Baton
+from sentinel.testing.simulation.baton import Actor, Baton
 from sentinel.testing.simulation.clock import SimulatedClock, SimulatedEvent, Timing
+from sentinel.testing.simulation.home import ProofFile, SimulatedHome, SimulatedSignals, SimulatedThread
 from sentinel.testing.simulation.network import Link, Weather
 from sentinel.testing.simulation.store import Server, SimulatedStore
 from sentinel.testing.simulation.supervisor import Programs, SimulatedOverseer, Supervisor
 from sentinel.testing.simulation.trace import Trace
-
-#: Seconds between two savings of what was seen, as a daemon's housekeeping does it.
-_KEEP_EVERY = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +49,6 @@ class Universe:
         return random.Random(f"{self.seed}/{name}")
 
 
-@dataclasses.dataclass(slots=True)
-class _Alive:
-    """A proof-of-death file: who holds its lock, and whether it says ``empty``."""
-
-    inode: int
-    boot: str
-    daemon: bool = True
-    supervisor: bool = False
-    empty: bool = False
-
-
 class Machine:
     """One host: a clock, a link to the store, a state folder, and processes."""
 
@@ -82,7 +62,7 @@ class Machine:
         self.supervisors: list[Supervisor] = []
         self.boot = f"{name}-boot-1"
         #: Incarnation → its proof file; None when nothing is proven here.
-        self.alive: dict[str, _Alive] | None = {} if proofs else None
+        self.alive: dict[str, ProofFile] | None = {} if proofs else None
         self.state_folder = universe.folder / name
         self._boots = 1
         self._born = 0
@@ -141,7 +121,7 @@ class Process:
         self.exited: Callable[[SentinelError | None], None] = lambda _: None
         self._max_tasks = max_tasks
         self._universe = machine.universe
-        self._interruptions: list[_Interruptions] = []
+        self._interruptions: list[SimulatedSignals] = []
         self._connections = 0
         #: Incarnations that this process has let go, and those whose supervisor had nothing left to kill.
         self._let_go: set[str] = set()
@@ -257,20 +237,20 @@ class Process:
 
     # -- the surroundings ------------------------------------------------------------------------------
 
-    def _start_thread(self, name: str, run: Callable[[], None]) -> _Thread:
+    def _start_thread(self, name: str, run: Callable[[], None]) -> SimulatedThread:
         self._universe.baton.check()
         actor = self._universe.baton.start(f"{self.name}.{name}", run)
         self.actors = [known for known in self.actors if not known.over]
         self.actors.append(actor)
-        return _Thread(actor, self._universe.baton)
+        return SimulatedThread(actor, self._universe.baton)
 
-    def _signals(self) -> _Interruptions:
-        found = _Interruptions()
+    def _signals(self) -> SimulatedSignals:
+        found = SimulatedSignals()
         self._interruptions.append(found)
         return found
 
-    def _home(self, **_known: object) -> _Home:
-        return _Home(self)
+    def _home(self, **_known: object) -> SimulatedHome:
+        return SimulatedHome(self)
 
     def _supervise(
         self,
@@ -316,116 +296,3 @@ class Process:
         self._universe.checker.announced(
             incarnation, rate=self.machine.timing.rate, max_tasks=self._max_tasks
         )
-
-
-class _Thread:
-    def __init__(self, actor: Actor, baton: Baton) -> None:
-        self._actor = actor
-        self._baton = baton
-
-    def join(self, timeout: float) -> None:
-        """Give up the baton until the thread has ended, or for ``timeout`` seconds."""
-        self._baton.check()
-        if self._actor.over:
-            return
-        wake = self._baton.current.waker()
-        self._actor.afterwards.append(lambda: self._baton.after(0.0, lambda: wake(None)))
-        if self._baton.wait(timeout, wake) is TIMED_OUT:
-            return
-
-    def is_alive(self) -> bool:
-        """Whether it still runs."""
-        return not self._actor.over
-
-
-class _Interruptions:
-    """Signals of a simulated process."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._wake: Callable[[], None] = lambda: None
-
-    @contextmanager
-    def heeded(self, wake: Callable[[], None]) -> Iterator[None]:
-        """See `sentinel.peer.signals.Signals`."""
-        owner = getattr(wake, "__self__", None)
-        assert isinstance(owner, SimulatedEvent)
-        self._wake = owner.set_from_outside
-        yield
-
-    def come(self) -> None:
-        """One more signal."""
-        self.count += 1
-        self._wake()
-
-
-class _Proofs:
-    """Proof of death on one machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def proven(self, incarnation: Incarnation) -> bool:
-        """Whether the lock was obtained and ``empty`` read, in the file that was announced."""
-        mark = (self._machine.alive or {}).get(incarnation.id)
-        announced = incarnation.proof
-        if mark is None or announced is None or announced.boot != self._machine.boot:
-            return False
-        return announced.inode == mark.inode and mark.empty and not (mark.daemon or mark.supervisor)
-
-
-class _Home:
-    """One daemon's files; see `sentinel.peer.surroundings.Home`. The sightings are real files."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        machine = self._machine = process.machine
-        machine.state_folder.mkdir(parents=True, exist_ok=True)
-        self._kept = KeptObserver(machine.state_folder / "observations.json", machine.boot, machine.clock.now)
-        self._swept = machine.clock.now()
-        self._runs = machine.state_folder / "runs"
-
-    @property
-    def observer(self) -> Observer:
-        return self._kept.observer
-
-    @property
-    def proof(self) -> DeathProof:
-        return NoProof() if self._machine.alive is None else _Proofs(self._machine)
-
-    def begin(self, incarnation: str) -> tuple[int | None, Proof | None]:
-        self._process.announce(incarnation)
-        self.run_folder(incarnation).mkdir(parents=True, exist_ok=True)
-        alive = self._machine.alive
-        if alive is None:
-            return None, None
-        number = len(alive) + 1
-        alive[incarnation] = _Alive(inode=number, boot=self._machine.boot)
-        return number, Proof(boot=self._machine.boot, device=1, inode=number)
-
-    def run_folder(self, incarnation: str) -> Path:
-        return self._runs / session_register(incarnation)
-
-    def ended(self, spec: RunSpec) -> None:
-        if spec.result_path is not None and not self._process.dead:
-            Path(spec.result_path).unlink(missing_ok=True)
-
-    def over(self, incarnation: str, *, left: bool) -> None:
-        if self._process.dead:
-            return
-        self._process.let_go(incarnation)
-        alive = self._machine.alive or {}
-        if incarnation in alive:
-            alive[incarnation].daemon = False
-            if left:
-                del alive[incarnation]
-
-    def housekeeping(self, view: View) -> None:  # noqa: ARG002 - what the dead left is swept with the universe
-        now = self._machine.clock.now()
-        if now - self._swept >= _KEEP_EVERY:
-            self._swept = now
-            self.keep_sightings()
-
-    def keep_sightings(self) -> None:
-        if not self._process.dead:
-            self._kept.save(self._kept.observer.sightings())
