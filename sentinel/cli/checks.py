@@ -95,12 +95,19 @@ def _state_folder(invocation: Invocation) -> Check:
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
+    from sentinel.cli.workshop import workshop
     from sentinel.settings import documented_keys
 
     for warning in settings.warnings:
         yield Check(name="configuration", level="warn", message=warning)
     files = ", ".join(settings.files) or "no file, defaults and environment only"
     yield Check(name="configuration", message=f"valid: {files}")
+    try:
+        workshop(settings)
+        yield Check(name="tasks", message="every configured task type can be run")
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield _failed("tasks", problem, _MACHINE)
     for key in documented_keys():
         origin = settings.origin_of(key.python)
         if origin != "default":

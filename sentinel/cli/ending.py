@@ -121,7 +121,12 @@ def _path(error: OSError) -> str:
 
 def _write_anything() -> None:
     # Names of files and arguments need not be text that the locale can write.
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Started with the descriptor closed: what nobody can read is thrown away.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives on
+            continue
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")

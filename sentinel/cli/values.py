@@ -67,7 +67,10 @@ def _duration(text: str) -> float:
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", text)
     if match is None:
         raise BadInput(f"duration {text[:40]!a} is not valid: write a number with s, m, h or d, such as 55m")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+    if seconds <= 0:
+        raise BadInput(f"duration {text!a} is not valid: it must be more than nothing")
+    return seconds
 
 
 def _states(text: str) -> tuple[str, ...]:

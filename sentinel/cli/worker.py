@@ -66,6 +66,8 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.workshop import workshop as configured
+
     flags: dict[str, object] = {
         "worker.id": worker_id,
         "worker.max_tasks": max_tasks,
@@ -76,7 +78,7 @@ def start(
         "tasks.modules": list(modules) or None,
     }
     settings = invocation.settings({name: value for name, value in flags.items() if value is not None})
-    workshop = _workshop(settings)
+    workshop = configured(settings)
     options = _options(
         invocation,
         settings,
@@ -95,38 +97,6 @@ def start(
     _serve(invocation, settings, workshop, options)
 
 
-def _workshop(settings: Settings) -> Workshop:
-    """What tasks are run with, by the settings in force."""
-    import os
-    import sys
-    import sysconfig
-    from pathlib import Path
-
-    import sentinel
-    from sentinel.peer.run.command import CommandTemplate
-    from sentinel.peer.run.plan import Limits, Workshop, import_path
-    from sentinel.peer.run.registered import load
-
-    execution = settings.execution
-    package_root = Path(sentinel.__file__).resolve().parent.parent
-    libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    return Workshop(
-        python=sys.executable,
-        cwd=os.getcwd(),  # noqa: PTH109 - a text, as the supervisor takes it
-        types=dict(load(settings.tasks.modules)),
-        commands={name: CommandTemplate.parse(name, raw) for name, raw in settings.tasks.commands.items()},
-        shell=settings.tasks.shell,
-        pass_env=settings.execution.pass_env,
-        import_path=import_path(package_root, libraries),
-        limits=Limits(
-            grace=execution.grace,
-            output=execution.output_limit_bytes,
-            memory=execution.memory_limit_bytes,
-            processes=execution.process_limit,
-        ),
-    )
-
-
 def _options(
     invocation: Invocation,
     settings: Settings,
@@ -142,10 +112,12 @@ def _options(
     from sentinel import __version__
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
+    from sentinel.errors import BadInput
     from sentinel.fleet.balancers import find
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
+    from sentinel.peer.run.shell import SHELL
     from sentinel.peer.service import ServiceOptions
     from sentinel.store.opener import kind_of
 
@@ -158,6 +130,8 @@ def _options(
             f"sentinel: {name} is to take {unknown} but has no such task type here; left out", err=True
         )
     types = tuple(sorted(wanted & workshop.known))
+    if not types:
+        raise BadInput(f"{name} would take nothing: this machine knows {', '.join(sorted(workshop.known))}")
     slots = settings.worker.max_tasks or os.cpu_count() or 1
     return ServiceOptions(
         worker=Worker(
@@ -169,6 +143,7 @@ def _options(
             role=settings.worker.role,
             max_tasks=slots,
             types=types,
+            limits={name: declared_limits(workshop, name) for name in types if name != SHELL},
             version=__version__,
         ),
         peer=PeerOptions(
@@ -220,6 +195,13 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
         rng=system_random(),
         notifier=notifier,
     ).run()
+
+
+def declared_limits(workshop: Workshop, name: str) -> dict[str, float]:
+    """Time-out and retries that a task type declares, for submitters that do not know the type themselves."""
+    declared = workshop.types.get(name) or workshop.commands[name]
+    limits = {"timeout": declared.timeout, "retries": declared.retries}
+    return {key: value for key, value in limits.items() if value is not None}
 
 
 def host_id(hostname: str) -> str:

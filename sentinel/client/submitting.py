@@ -10,7 +10,7 @@ from sentinel.client.connection import Connection
 from sentinel.clock import rfc3339
 from sentinel.errors import BadInput
 from sentinel.fleet import submission, tasks
-from sentinel.fleet.submission import Submission
+from sentinel.fleet.submission import Declared, Submission
 from sentinel.fleet.view import View
 from sentinel.model.task import Task
 from sentinel.store.base import Snapshot, Transaction
@@ -100,6 +100,9 @@ class SubmitCalls(Connection):
         if declared is not None and declared.check is not None:
             declared.check(task.args, task.positional)
 
+    def _registered(self, name: str) -> Declared | None:
+        return registered_limits(self._records.view(self.store.read()), name)
+
     def _draft(self, wanted: Submission) -> Task:
         # Tasks of one batch must be told apart by time, or first in would not be first out.
         self._last_created = max(self._clock.wall(), self._last_created + 1e-6)
@@ -108,10 +111,24 @@ class SubmitCalls(Connection):
             task_id=self._ids.ulid(),
             created_at=rfc3339(self._last_created),
             submitted_by=self._actor,
-            declared=self._options.types.get(wanted.type),
+            declared=self._options.types.get(wanted.type) or self._registered(wanted.type),
             default_timeout=self._options.timeout,
             default_retries=self._options.retries,
         )
+
+
+def registered_limits(view: View, name: str) -> Declared | None:
+    """What the first registered worker that runs the type ``name`` says of its time-out and retries."""
+    for worker in sorted(view.workers.values(), key=lambda worker: worker.id):
+        limits = worker.limits.get(name)
+        if limits is not None:
+            retries = limits.get("retries")
+            return Declared(
+                origin=f"worker {worker.id}",
+                timeout=limits.get("timeout"),
+                retries=None if retries is None else int(retries),
+            )
+    return None
 
 
 def registered_types(view: View) -> dict[str, str]:

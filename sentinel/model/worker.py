@@ -40,6 +40,8 @@ class Worker:
     #: Task types that it runs.
     types: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    #: Type → ``timeout`` (seconds) and ``retries`` that the type declares, where it does.
+    limits: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     version: str = ""
     endpoint: str | None = None
     registered_at: str = ""
@@ -68,6 +70,7 @@ class Worker:
             max_tasks=fields.count("max_tasks", 1),
             types=fields.texts("types"),
             capabilities=fields.texts("capabilities"),
+            limits=_load_limits(Fields(key, fields.mapping("limits"))),
             version=fields.text("version", ""),
             endpoint=fields.maybe_text("endpoint"),
             registered_at=fields.text("registered_at", ""),
@@ -128,6 +131,14 @@ class Incarnation:
         if key.partition("/")[2] != incarnation.id:
             raise fields.bad(f"it says it is incarnation {incarnation.id!r}")
         return incarnation
+
+
+def _load_limits(fields: Fields) -> dict[str, dict[str, float]]:
+    limits = {}
+    for name in list(fields.rest()):
+        declared = Fields(name, fields.mapping(name))
+        limits[name] = {key: declared.seconds(key) for key in list(declared.rest())}
+    return limits
 
 
 def _load_proof(fields: Fields) -> Proof:

@@ -147,7 +147,7 @@ def test_a_record_without_a_field_that_it_needs_is_refused(name: str, field: str
         ("timeout", 1e9, "out of range"),
         ("timeout", 10**400, "too large"),
         ("timeout", "soon", "wrong type"),
-        ("retries", -1, "negative"),
+        ("retries", -1, "not a count"),
         ("retries", 101, "out of range"),
         ("retries_left", 1, "out of range"),
         ("epoch", 1.0, "wrong type"),

@@ -1,0 +1,82 @@
+"""What this machine's configuration lets a worker run; its mistakes are found before anything starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+import sentinel
+from sentinel.errors import BadInput, ConfigurationError
+from sentinel.fleet.balancers import find
+from sentinel.peer.run.command import CommandTemplate
+from sentinel.peer.run.plan import Limits, Workshop, import_path
+from sentinel.peer.run.registered import Registered, load
+from sentinel.peer.run.shell import SHELL
+from sentinel.settings import Settings
+
+
+def workshop(settings: Settings) -> Workshop:
+    """What tasks are run with, by the settings in force.
+
+    Raises `ConfigurationError` with every command, module and balancer that cannot be used, and `BadInput`
+    when it was a flag of this command that named a module.
+    """
+    problems: list[str] = []
+    commands = _commands(settings, problems)
+    types = _functions(settings, problems)
+    problems += [
+        f"{settings.origin_of(f'tasks.commands.{name}')}: the module {types[name].module} registers "
+        f"{name} too; rename one"
+        for name in sorted(commands.keys() & types.keys())
+    ]
+    try:
+        find(settings.load_balancer.strategy)
+    except BadInput as error:
+        problems.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
+    if problems:
+        raise ConfigurationError(problems)
+    execution = settings.execution
+    package_root = Path(sentinel.__file__).resolve().parent.parent
+    libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return Workshop(
+        python=sys.executable,
+        cwd=os.getcwd(),  # noqa: PTH109 - a text, as the supervisor takes it
+        types=types,
+        commands=commands,
+        shell=settings.tasks.shell,
+        pass_env=execution.pass_env,
+        import_path=import_path(package_root, libraries),
+        limits=Limits(
+            grace=execution.grace,
+            output=execution.output_limit_bytes,
+            memory=execution.memory_limit_bytes,
+            processes=execution.process_limit,
+        ),
+    )
+
+
+def _commands(settings: Settings, problems: list[str]) -> dict[str, CommandTemplate]:
+    commands: dict[str, CommandTemplate] = {}
+    for name, raw in settings.tasks.commands.items():
+        origin = settings.origin_of(f"tasks.commands.{name}")
+        if name == SHELL:
+            problems.append(f"{origin}: the task type {SHELL} is built in; choose another name")
+            continue
+        try:
+            commands[name] = CommandTemplate.parse(name, raw)
+        except BadInput as error:
+            problems.append(f"{origin}: {error}")
+    return commands
+
+
+def _functions(settings: Settings, problems: list[str]) -> dict[str, Registered]:
+    origin = settings.origin_of("tasks.modules")
+    try:
+        return dict(load(settings.tasks.modules))
+    except BadInput as error:
+        if origin.startswith("flag"):
+            raise
+        problems.append(f"{origin}: {error}")
+        return {}
