@@ -64,6 +64,8 @@ class SimulationOptions:
     #: Tasks that are handed in, by all people together.
     tasks: int = 120
     people: int = 2
+    #: Mean virtual seconds that a task runs.
+    seconds: float = 8.0
     #: Tasks that one peer runs at a time.
     slots: int = 3
     #: Fault → how often it happens compared with the others.
@@ -199,7 +201,12 @@ class _Simulation:
 
     def _begin_people(self) -> list[Process]:
         options, until = self._options, self._faulty_until
-        wishes = Wishes(tasks=options.tasks // len(self._others), within=until * 0.9, deadly=options.deadly)
+        wishes = Wishes(
+            tasks=options.tasks // len(self._others),
+            within=until * 0.9,
+            seconds=options.seconds,
+            deadly=options.deadly,
+        )
         people = []
         for number, desk in enumerate(self._others, 1):
             people.append(

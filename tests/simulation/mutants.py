@@ -229,7 +229,9 @@ MUTANTS: Sequence[Mutant] = (
         patch=no_incarnation_precondition,
         caught_as=frozenset({"I4", "I11"}),
         # Too few slots: only what still waits can be claimed by one who is dead.
-        options=scenario({"held-writes": 6.0, "kill": 4.0}, peers=3, slots=1, tasks=150, fault_every=4.0),
+        options=scenario(
+            {"held-writes": 6.0, "kill": 4.0}, peers=3, slots=1, tasks=40, seconds=40.0, fault_every=3.0
+        ),
     ),
     Mutant(
         name="remote timestamps",
