@@ -18,7 +18,7 @@ class TestFile(StoreConformance):
         return file_bench
 
 
-#: Each server is tried in one way by default; in the other one, too, where this is asked for.
+#: One server of each kind of access is tried by default; every server both ways where this is asked for.
 both_ways = pytest.mark.skipif(
     os.environ.get("SENTINEL_CONFORMANCE") != "all",
     reason="takes minutes; SENTINEL_CONFORMANCE=all runs every server with and without the proxy",
@@ -38,6 +38,7 @@ class TestHttpThroughProxy(StoreConformance):
         return make_http_bench(http_proxy.port)
 
 
+@both_ways
 class TestDaemon(StoreConformance):
     @pytest.fixture
     def bench(self, make_daemon_bench: MakeBench) -> StoreBench:
@@ -51,6 +52,7 @@ class TestDaemonThroughProxy(StoreConformance):
         return make_daemon_bench(daemon_proxy.port)
 
 
+@both_ways
 class TestSsh(StoreConformance):
     @pytest.fixture
     def bench(self, make_ssh_bench: MakeBench) -> StoreBench:
