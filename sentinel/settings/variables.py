@@ -20,6 +20,9 @@ OTHER_NAMES = frozenset(
         "SENTINEL_IDEMPOTENCY_KEY",
         "SENTINEL_REQUIRE",
         "SENTINEL_TEST_LINT",
+        "SENTINEL_CONFORMANCE",
+        "SENTINEL_DEBUG",
+        "SENTINEL_TOKEN_FILE",
     }
 )
 
