@@ -36,6 +36,8 @@ class ProofFile:
 
 
 class SimulatedThread:
+    """A thread of a simulated process: an actor that runs when it has the baton."""
+
     def __init__(self, actor: Actor, baton: Baton) -> None:
         self._actor = actor
         self._baton = baton
