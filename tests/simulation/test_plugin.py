@@ -136,7 +136,7 @@ def test_the_documented_example_is_a_test_that_passes(tmp_path: Path) -> None:
     assert examples
     (tmp_path / "test_example.py").write_text("\n\n".join(examples), encoding="utf-8")
     told = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "sentinel.testing.plugin", "test_example.py"],
+        [sys.executable, "-m", "pytest", "-q", "test_example.py"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
