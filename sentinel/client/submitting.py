@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sentinel.client import batches
@@ -60,9 +61,11 @@ class SubmitCalls(Connection):
         each. Tasks with an id of yours can be sent again after any error.
         """
         ended: list[batches.Ended] = []
+        # One look for the whole batch, and none where this side knows every type.
+        registered = functools.cache(self.view)
         for item in wanted:
             try:
-                ended.append(self._draft(item))
+                ended.append(self._draft(item, registered))
             except BadInput as error:
                 ended.append(error)
         drafts = {place: item for place, item in enumerate(ended) if isinstance(item, Task)}
@@ -100,10 +103,7 @@ class SubmitCalls(Connection):
         if declared is not None and declared.check is not None:
             declared.check(task.args, task.positional)
 
-    def _registered(self, name: str) -> Declared | None:
-        return registered_limits(self._records.view(self.store.read()), name)
-
-    def _draft(self, wanted: Submission) -> Task:
+    def _draft(self, wanted: Submission, registered: Callable[[], View]) -> Task:
         # Tasks of one batch must be told apart by time, or first in would not be first out.
         self._last_created = max(self._clock.wall(), self._last_created + 1e-6)
         return submission.draft(
@@ -111,7 +111,7 @@ class SubmitCalls(Connection):
             task_id=self._ids.ulid(),
             created_at=rfc3339(self._last_created),
             submitted_by=self._actor,
-            declared=self._options.types.get(wanted.type) or self._registered(wanted.type),
+            declared=self._options.types.get(wanted.type) or registered_limits(registered(), wanted.type),
             default_timeout=self._options.timeout,
             default_retries=self._options.retries,
         )
