@@ -53,7 +53,12 @@ class Admission:
             sent = clock.now()
             view = self._reader.view(self._store.read())
             registers = self._store.published()
-            self._observer.look(failover.watched(view, registers), sent=sent, reply=clock.now())
+            self._observer.look(
+                failover.watched(view, registers),
+                sent=sent,
+                reply=clock.now(),
+                announced=failover.announced(registers),
+            )
             before = registry.predecessor(view.snapshot, self._worker.id)
             if before is not None:
                 found = failover.take_over(

@@ -15,6 +15,7 @@ from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.pacing import seen
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
@@ -76,7 +77,13 @@ class Peer:
         self._in_doubt = False
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
+        #: How it goes on, by what it last saw of the fleet.
+        self._rhythm = options.rhythm()
+        #: The number of the last turn in which it pushed.
+        self._pushed: int | None = None
         self._hurry = False
+        #: Whether this tick came to deciding what is to be changed.
+        self._decided = False
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -125,7 +132,7 @@ class Peer:
 
     def tick(self) -> float:
         """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
-        self._hurry = self._looked = False
+        self._hurry = self._looked = self._decided = False
         self.load = self._load()
         self._work.take_events()
         self._heed_the_fence()
@@ -142,13 +149,31 @@ class Peer:
             self.reached = False
             log.warning("%s cannot reach the store: %s", self._me, error)
         self.load = self._load()
-        if self._hurry:
+        if self._hurry and self._my_turn:
             return 0.0
-        due = self._chooser.next_due(self._clock.now()) if self._looked else self._options.poll
-        return min(self._options.poll, due)
+        due = self._chooser.next_due(self._clock.now()) if self._looked else self._rhythm.poll
+        if self._rhythm.push is not None:
+            # What is due can only be done in the next turn, or in this one if it began a moment ago.
+            missed = self._looked and not self._decided and self.phase is Phase.WORKING and self._my_turn
+            due = 0.0 if missed else self._rhythm.push.until(self._clock.wall())
+        return min(self._rhythm.poll, due)
+
+    @property
+    def _my_turn(self) -> bool:
+        """Whether it may push now. Ending its work, it does not wait: a fleet waits for what it holds."""
+        turn = self._rhythm.push
+        if turn is None or self.phase is not Phase.WORKING:
+            return True
+        number = turn.number(self._clock.wall())
+        return number is not None and number != self._pushed
+
+    def _take_turn(self) -> None:
+        if self._rhythm.push is not None:
+            self._pushed = self._rhythm.push.number(self._clock.wall())
 
     def _load(self) -> Load:
         return Load(
+            rhythm=self._rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
@@ -166,8 +191,10 @@ class Peer:
     # -- the step ------------------------------------------------------------------------------------
 
     def _round(self) -> None:
-        self._resend()
-        self._work.store_outputs()
+        if self._my_turn:
+            self._resend()
+            if self._work.store_outputs():
+                self._take_turn()
         sent = self._clock.now()
         view, registers = self._look()
         reply = self._clock.now()
@@ -176,6 +203,10 @@ class Peer:
             self._hurry = True
             return
         self._work.stop_unwanted(view)
+        if not self._my_turn:
+            self._sweep(view, registers, sent=sent, reply=reply)
+            return
+        self._decided = True
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
         if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
@@ -191,8 +222,14 @@ class Peer:
         view = self._reader.view(self._store.read())
         registers = self._store.published()
         reply = self._clock.now()
-        self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+        self._observer.look(
+            failover.watched(view, registers),
+            sent=sent,
+            reply=reply,
+            announced=failover.announced(registers),
+        )
         self._chooser.look(view, sent=sent, reply=reply)
+        self._rhythm = self._options.rhythm(seen(view, self._incarnation.id))
         self._looked = True
         return view, registers
 
@@ -217,6 +254,8 @@ class Peer:
         batch, self._open = self._open, []
         # What just landed may have made more work; only a new look can tell that there is none.
         self._chooser.nothing_waits = False
+        if any(isinstance(outcome, Committed) for outcome in outcomes):
+            self._take_turn()
         for planned, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Conflicted):
                 self.counters.conflicts += 1
@@ -303,8 +342,9 @@ class Peer:
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
-            if self._abandoned.silence(name, version) >= limit:
+            if self._abandoned.silence(name, version) >= limit and self._my_turn:
                 self._store.publish(name, DELETE, version)
+                self._take_turn()
         self._housekeeping(view)
 
     # -- the end -------------------------------------------------------------------------------------
