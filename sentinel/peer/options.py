@@ -20,7 +20,7 @@ class PeerOptions:
     types: frozenset[str]
     balancer: Balancer
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Longest pause between two looks, in seconds.
+    #: Longest pause between two looks, in seconds; see `LeaseTimes.poll`.
     poll: float = POLL
     #: Seconds after which a task that another peer should have claimed may be taken by anyone.
     claim_grace: float = 1.0

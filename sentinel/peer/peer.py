@@ -26,6 +26,7 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.pace import FASTEST, Pace
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,10 @@ class Peer:
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
         self._hurry = False
+        # Whoever hears of changes need not look for them.
+        fastest = options.poll if self._store.hears else min(FASTEST, options.poll)
+        self._pace = Pace(fastest=fastest, slowest=options.poll)
+        self._revision: str | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -144,8 +149,10 @@ class Peer:
         self.load = self._load()
         if self._hurry:
             return 0.0
-        due = self._chooser.next_due(self._clock.now()) if self._looked else self._options.poll
-        return min(self._options.poll, due)
+        if not self._looked:
+            self._pace.looked(moved=False)
+            return self._pace.pause
+        return min(self._pace.pause, self._chooser.next_due(self._clock.now()))
 
     def _load(self) -> Load:
         return Load(
@@ -188,9 +195,11 @@ class Peer:
 
     def _look(self) -> tuple[View, Mapping[str, Register]]:
         sent = self._clock.now()
-        view = self._reader.view(self._store.read())
-        registers = self._store.published()
+        snapshot, registers = self._store.look()
         reply = self._clock.now()
+        view = self._reader.view(snapshot)
+        self._pace.looked(moved=snapshot.revision != self._revision)
+        self._revision = snapshot.revision
         self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
         self._chooser.look(view, sent=sent, reply=reply)
         self._looked = True
@@ -297,13 +306,15 @@ class Peer:
     def _sweep(self, view: View, registers: Mapping[str, Register], *, sent: float, reply: float) -> None:
         # The documents that were read may be older than the registers, so the register of one that has just
         # joined can look abandoned. Taken away, it would be missing as it was before its first beat, and
-        # who saw it missing then would count all of that as silence. Hence the patience of a takeover.
+        # who saw it missing then would count all of that as silence. Hence the patience of a takeover, once
+        # more for each peer whose turn comes first: all of them trying at once would be so many pushes.
         abandoned = failover.abandoned_registers(view, registers)
         self._abandoned.look(abandoned, sent=sent, reply=reply)
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
-            if self._abandoned.silence(name, version) >= limit:
+            before_me = failover.turn(view, name, self._incarnation.id)
+            if self._abandoned.silence(name, version) >= limit * (1 + before_me):
                 self._store.publish(name, DELETE, version)
         self._housekeeping(view)
 

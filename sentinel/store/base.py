@@ -123,6 +123,10 @@ class Store(ABC):
     #: files live there; a store that other hosts reach has none.
     host_folder: Path | None = None
 
+    #: Whether `wait` hears of changes at once, instead of asking now and then. Where it only asks, a thread
+    #: that waits costs as many looks as it saves.
+    hears: bool = True
+
     @abstractmethod
     def read(self) -> Snapshot:
         """The newest state that can be seen now; cheap when nothing moved.

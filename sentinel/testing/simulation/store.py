@@ -213,8 +213,8 @@ class SimulatedStore(Store):
         self._caller = caller
         #: Seconds after which a call that was not answered is given up.
         self._timeout = timeout
-        #: Whether the store tells of changes; otherwise `wait` looks at times, as over a network.
-        self._watched = watched
+        # Otherwise `wait` looks at times, as over a network.
+        self.hears = watched
         self._seen = 0
         self._seen_registers = 0
         #: True time at which the store answered the last look at registers whose answer arrived.
@@ -282,7 +282,7 @@ class SimulatedStore(Store):
 
     def wait(self, timeout: float) -> bool:
         self._baton.check()
-        if not self._watched:
+        if not self.hears:
             self._baton.sleep(max(0.0, timeout))
             return self._server.revision != self._seen
         wake = self._baton.current.waker()
