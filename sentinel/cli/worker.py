@@ -66,6 +66,7 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.workshop import problems
     from sentinel.cli.workshop import workshop as configured
 
     flags: dict[str, object] = {
@@ -77,7 +78,9 @@ def start(
         "worker.region": region,
         "tasks.modules": list(modules) or None,
     }
-    settings = invocation.settings({name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = invocation.settings(given, examine=problems)
+    _must_be_enabled(settings)
     workshop = configured(settings)
     options = _options(
         invocation,
@@ -95,6 +98,14 @@ def start(
         )
         return
     _serve(invocation, settings, workshop, options)
+
+
+def _must_be_enabled(settings: Settings) -> None:
+    from sentinel.errors import ConfigurationError
+
+    if not settings.distributed_enabled:
+        origin = settings.origin_of("distributed_enabled")
+        raise ConfigurationError([f"{origin} is false: this machine is to have no worker"])
 
 
 def _options(

@@ -37,6 +37,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Refused,
@@ -50,7 +51,7 @@ from sentinel.store.base import (
 )
 from sentinel.store.git_answers import Answer, Pushed
 from sentinel.store.high_water import HighWater
-from sentinel.store.history import Range, contains, search
+from sentinel.store.history import Range, contains, entries, search
 from sentinel.store.location import Location, locate
 from sentinel.store.mirror import SESSION_REFS, Mirror
 from sentinel.store.objects import Objects
@@ -485,6 +486,10 @@ class RemoteStore(Store):
         except (pygit2.GitError, OSError) as error:
             raise self._mirror.objects.damaged(pygit2.Oid(hex=name)) from error
         return data if kind == pygit2.enums.ObjectType.BLOB else None
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        head = self._newest().commit
+        return entries(self._mirror.repository, head, limit, after)
 
     # -- waiting --------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from sentinel.errors import OutcomeUnknown, Unavailable
 from sentinel.store.base import (
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Register,
@@ -49,6 +50,7 @@ _POSSIBLE: Mapping[str, frozenset[Fault]] = {
     "published": frozenset({Fault.UNAVAILABLE}),
     "keep": frozenset({Fault.UNAVAILABLE}),
     "kept": frozenset({Fault.UNAVAILABLE}),
+    "audit": frozenset({Fault.UNAVAILABLE}),
 }
 
 
@@ -151,6 +153,10 @@ class FaultyStore(Store):
     def kept(self, name: str) -> bytes | None:
         self._fault("kept")
         return self.inner.kept(name)
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        self._fault("audit")
+        return self.inner.audit(limit, after)
 
     def wait(self, timeout: float) -> bool:
         return self.inner.wait(timeout)

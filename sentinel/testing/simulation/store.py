@@ -23,6 +23,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Register,
@@ -180,6 +181,10 @@ class Server:
         """A stored blob."""
         return self._store.kept(name)
 
+    def audit(self, limit: int, after: str | None) -> list[Entry]:
+        """The newest commits."""
+        return self._store.audit(limit, after)
+
     def _register(self, data: bytes) -> Register:
         found = self._registers.get(data)
         if found is None:
@@ -279,6 +284,10 @@ class SimulatedStore(Store):
 
     def kept(self, name: str) -> bytes | None:
         return self._call("kept", False, lambda _: self._server.kept(name))
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        found: list[Entry] = self._call("audit", False, lambda _: self._server.audit(limit, after))
+        return found
 
     def wait(self, timeout: float) -> bool:
         self._baton.check()
