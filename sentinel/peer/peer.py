@@ -18,7 +18,7 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
-from sentinel.model.task import Task
+from sentinel.model.task import WAITING, Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
@@ -273,7 +273,7 @@ class Peer:
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
         for task in view.tasks.values():
-            if task.after and task.state == "pending":
+            if task.after and task.state in WAITING:
                 failed = dependencies.failed_dependency(task, view.task)
                 if failed is not None:
                     wall = self._clock.wall()
