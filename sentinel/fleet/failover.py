@@ -9,6 +9,7 @@ each in a transaction of its own.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.clock import rfc3339
@@ -181,6 +182,17 @@ def orphans(
         freed = free_left_behind(begin(), view, lock, gone, silence, by=by)
         if freed is not None:
             yield freed
+
+
+def turn(view: View, name: str, incarnation: str) -> int:
+    """How many live incarnations tidy up after ``name`` before this one does; the order differs by name."""
+    mine = _draw(name, incarnation)
+    live = (key[len(layout.INCARNATIONS) :] for key in view.snapshot.list(layout.INCARNATIONS))
+    return sum(_draw(name, other) < mine for other in live)
+
+
+def _draw(name: str, incarnation: str) -> str:
+    return hashlib.sha256(f"{name} {incarnation}".encode()).hexdigest()
 
 
 def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[str, str]:

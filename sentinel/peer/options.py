@@ -21,7 +21,7 @@ class PeerOptions:
     types: frozenset[str]
     balancer: Balancer
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Longest pause between two looks, in seconds.
+    #: Longest pause between two looks, in seconds; see `LeaseTimes.poll`.
     poll: float = POLL
     #: What stretches ``times`` and ``poll`` on a store with limits; None where they hold as they are.
     pacing: Pacing | None = None

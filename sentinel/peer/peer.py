@@ -19,7 +19,7 @@ from sentinel.fleet.pacing import seen
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
-from sentinel.model.task import Task
+from sentinel.model.task import WAITING, Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
@@ -27,6 +27,7 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.pace import FASTEST, Pace
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,10 @@ class Peer:
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
         self._decided = False
+        # Whoever hears of changes need not look for them.
+        fastest = options.poll if self._store.hears else min(FASTEST, options.poll)
+        self._pace = Pace(fastest=fastest, slowest=options.poll)
+        self._revision: str | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -151,12 +156,18 @@ class Peer:
         self.load = self._load()
         if self._hurry and self._my_turn:
             return 0.0
-        due = self._chooser.next_due(self._clock.now()) if self._looked else self._rhythm.poll
+        if not self._looked:
+            self._pace.looked(moved=False)
+        # Where looks are counted, there are no more of them because something moved.
+        pause = self._pace.pause if self._options.pacing is None else self._rhythm.poll
+        if not self._looked:
+            return pause
+        due = self._chooser.next_due(self._clock.now())
         if self._rhythm.push is not None:
             # What is due can only be done in the next turn, or in this one if it began a moment ago.
-            missed = self._looked and not self._decided and self.phase is Phase.WORKING and self._my_turn
+            missed = not self._decided and self.phase is Phase.WORKING and self._my_turn
             due = 0.0 if missed else self._rhythm.push.until(self._clock.wall())
-        return min(self._rhythm.poll, due)
+        return min(pause, due)
 
     @property
     def _my_turn(self) -> bool:
@@ -219,9 +230,11 @@ class Peer:
 
     def _look(self) -> tuple[View, Mapping[str, Register]]:
         sent = self._clock.now()
-        view = self._reader.view(self._store.read())
-        registers = self._store.published()
+        snapshot, registers = self._store.look()
         reply = self._clock.now()
+        view = self._reader.view(snapshot)
+        self._pace.looked(moved=snapshot.revision != self._revision)
+        self._revision = snapshot.revision
         self._observer.look(
             failover.watched(view, registers),
             sent=sent,
@@ -303,7 +316,7 @@ class Peer:
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
         for task in view.tasks.values():
-            if task.after and task.state == "pending":
+            if task.after and task.state in WAITING:
                 failed = dependencies.failed_dependency(task, view.task)
                 if failed is not None:
                     wall = self._clock.wall()
@@ -336,13 +349,15 @@ class Peer:
     def _sweep(self, view: View, registers: Mapping[str, Register], *, sent: float, reply: float) -> None:
         # The documents that were read may be older than the registers, so the register of one that has just
         # joined can look abandoned. Taken away, it would be missing as it was before its first beat, and
-        # who saw it missing then would count all of that as silence. Hence the patience of a takeover.
+        # who saw it missing then would count all of that as silence. Hence the patience of a takeover, once
+        # more for each peer whose turn comes first: all of them trying at once would be so many pushes.
         abandoned = failover.abandoned_registers(view, registers)
         self._abandoned.look(abandoned, sent=sent, reply=reply)
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
-            if self._abandoned.silence(name, version) >= limit and self._my_turn:
+            before_me = failover.turn(view, name, self._incarnation.id)
+            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
                 self._take_turn()
         self._housekeeping(view)
