@@ -18,7 +18,7 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
-from sentinel.model.task import WAITING, Task
+from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
@@ -272,13 +272,12 @@ class Peer:
         return settle
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
-        for task in view.tasks.values():
-            if task.after and task.state in WAITING:
-                failed = dependencies.failed_dependency(task, view.task)
-                if failed is not None:
-                    wall = self._clock.wall()
-                    cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
-                    yield Planned(cancelled, _nothing)
+        for task in view.dependents:
+            failed = dependencies.failed_dependency(task, view.task)
+            if failed is not None:
+                wall = self._clock.wall()
+                cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
+                yield Planned(cancelled, _nothing)
 
     def _claims(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         for task in self._chooser.choose(view, registers, self._observer, self._work.running):
