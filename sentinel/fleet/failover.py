@@ -55,12 +55,21 @@ def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected
     return versions
 
 
-def wait_limit(stale: float, incarnation: Incarnation | None, session: Session | None) -> float:
-    """W: seconds of silence after which an incarnation may be failed over."""
-    announced = max(
-        incarnation.ttl if incarnation is not None else 0.0, session.ttl if session is not None else 0.0
-    )
-    return max(stale, announced)
+def announced(registers: Mapping[str, Register]) -> dict[str, float]:
+    """The TTLs, in seconds, of all sessions that can be read."""
+    sessions = ((name, load_session(name, register)) for name, register in registers.items())
+    return {name: session.ttl for name, session in sessions if session is not None}
+
+
+def wait_limit(
+    stale: float, incarnation: Incarnation | None, session: Session | None, *, last_readable: float = 0.0
+) -> float:
+    """W: seconds of silence after which an incarnation may be failed over.
+
+    ``last_readable`` is what the last session that could be read announced; it counts without one.
+    """
+    announced = session.ttl if session is not None else last_readable
+    return max(stale, announced, 0.0 if incarnation is None else incarnation.ttl)
 
 
 def suspects(
@@ -93,7 +102,7 @@ def suspect(
         ground = f"{session.sealed_because or 'for a reason unknown'}, sealed by {session.sealed_by}"
     elif incarnation is not None and proof.proven(incarnation):
         ground = "proven dead"
-    elif silence >= wait_limit(stale, incarnation, session):
+    elif silence >= wait_limit(stale, incarnation, session, last_readable=observer.announced(register_name)):
         ground = f"silent for {silence:.1f} s"
     else:
         return None

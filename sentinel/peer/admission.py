@@ -54,7 +54,12 @@ class Admission:
             snapshot, registers = self._store.look()
             reply = clock.now()
             view = self._reader.view(snapshot)
-            self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+            self._observer.look(
+                failover.watched(view, registers),
+                sent=sent,
+                reply=reply,
+                announced=failover.announced(registers),
+            )
             before = registry.predecessor(view.snapshot, self._worker.id)
             if before is not None:
                 found = failover.take_over(

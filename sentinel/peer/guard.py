@@ -19,6 +19,7 @@ from sentinel.clock import Clock, rfc3339
 from sentinel.errors import BadRecord, Conflict, LockHeld, LockLost, StoreError
 from sentinel.fleet import registry
 from sentinel.fleet.acquisition import Acquisition
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.view import Reader
 from sentinel.model.ids import IdSource
 from sentinel.model.layout import run_name
@@ -137,14 +138,14 @@ class Guard:
         lease = Lease(self._clock, overseer.extend)
         command = _Command(overseer, lease)
         store = self._open_store(timeout=self._options.times.write_timeout)
+        rhythm = Rhythm(times=self._options.times, poll=_POLL)
         beat = Beat(
             store=store,
             clock=self._clock,
-            times=self._options.times,
             incarnation=incarnation.id,
             worker=self._options.holder,
             lease=lease,
-            load=lambda: Load(active_tasks=1, max_tasks=1, progress=self._progress),
+            load=lambda: Load(active_tasks=1, max_tasks=1, progress=self._progress, rhythm=rhythm),
             changed=self._wakeup.set,
         )
         acquisition = Acquisition(

@@ -24,9 +24,9 @@ from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
+from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
-from sentinel.store.pace import FASTEST, Pace
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -77,11 +77,12 @@ class Peer:
         self._in_doubt = False
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
+        self._tempo = Tempo(
+            options, transactor.clock, incarnation=incarnation.id, hears=transactor.store.hears
+        )
         self._hurry = False
-        # Whoever hears of changes need not look for them.
-        fastest = options.poll if self._store.hears else min(FASTEST, options.poll)
-        self._pace = Pace(fastest=fastest, slowest=options.poll)
-        self._revision: str | None = None
+        #: Whether this tick came to deciding what is to be changed.
+        self._decided = False
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -130,7 +131,7 @@ class Peer:
 
     def tick(self) -> float:
         """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
-        self._hurry = self._looked = False
+        self._hurry = self._looked = self._decided = False
         self.load = self._load()
         self._work.take_events()
         self._heed_the_fence()
@@ -147,15 +148,22 @@ class Peer:
             self.reached = False
             log.warning("%s cannot reach the store: %s", self._me, error)
         self.load = self._load()
-        if self._hurry:
+        if self._hurry and self._my_turn:
             return 0.0
         if not self._looked:
-            self._pace.looked(moved=False)
-            return self._pace.pause
-        return min(self._pace.pause, self._chooser.next_due(self._clock.now()))
+            self._tempo.missed()
+            return self._tempo.pause()
+        held_back = not self._decided and self.phase is Phase.WORKING
+        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
+
+    @property
+    def _my_turn(self) -> bool:
+        """Whether it may push now. Ending its work, it does not wait: a fleet waits for what it holds."""
+        return self.phase is not Phase.WORKING or self._tempo.my_turn
 
     def _load(self) -> Load:
         return Load(
+            rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
@@ -173,8 +181,10 @@ class Peer:
     # -- the step ------------------------------------------------------------------------------------
 
     def _round(self) -> None:
-        self._resend()
-        self._work.store_outputs()
+        if self._my_turn:
+            self._resend()
+            if self._work.store_outputs():
+                self._tempo.take_turn()
         sent = self._clock.now()
         view, registers = self._look()
         reply = self._clock.now()
@@ -183,6 +193,10 @@ class Peer:
             self._hurry = True
             return
         self._work.stop_unwanted(view)
+        if not self._my_turn:
+            self._sweep(view, registers, sent=sent, reply=reply)
+            return
+        self._decided = True
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
         if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
@@ -198,10 +212,14 @@ class Peer:
         snapshot, registers = self._store.look()
         reply = self._clock.now()
         view = self._reader.view(snapshot)
-        self._pace.looked(moved=snapshot.revision != self._revision)
-        self._revision = snapshot.revision
-        self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+        self._observer.look(
+            failover.watched(view, registers),
+            sent=sent,
+            reply=reply,
+            announced=failover.announced(registers),
+        )
         self._chooser.look(view, sent=sent, reply=reply)
+        self._tempo.looked(view)
         self._looked = True
         return view, registers
 
@@ -226,6 +244,8 @@ class Peer:
         batch, self._open = self._open, []
         # What just landed may have made more work; only a new look can tell that there is none.
         self._chooser.nothing_waits = False
+        if any(isinstance(outcome, Committed) for outcome in outcomes):
+            self._tempo.take_turn()
         for planned, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Conflicted):
                 self.counters.conflicts += 1
@@ -313,8 +333,9 @@ class Peer:
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
             before_me = failover.turn(view, name, self._incarnation.id)
-            if self._abandoned.silence(name, version) >= limit * (1 + before_me):
+            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
+                self._tempo.take_turn()
         self._housekeeping(view)
 
     # -- the end -------------------------------------------------------------------------------------

@@ -156,7 +156,9 @@ class Service:
             log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
             self._notifier.tell("READY=1", "STATUS=waiting for a predecessor of the same id")
 
-        joined = wait_until_joined(admission, poll=self._options.peer.poll / 4, wait=wait, waiting=waiting)
+        joined = wait_until_joined(
+            admission, poll=self._options.peer.rhythm().poll / 4, wait=wait, waiting=waiting
+        )
         if joined:
             log.info("joined as %s, incarnation %s", worker.id, incarnation.id)
         return joined
@@ -205,7 +207,6 @@ class Service:
         beat = Beat(
             store=store,
             clock=self._clock,
-            times=options.times,
             incarnation=incarnation.id,
             worker=options.worker,
             lease=lease,
@@ -261,7 +262,8 @@ class Service:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        if not self._store.hears:
+        if not self._store.hears or self._options.peer.pacing is not None:
+            # Where looks are counted, the control loop's own are enough.
             yield
             return
         stop = threading.Event()

@@ -99,7 +99,6 @@ class Member:
         self.beat = Beat(
             store=beat_store or MemoryStore(world.fleet),
             clock=world.clock,
-            times=TIMES,
             incarnation=self.incarnation.id,
             worker=worker,
             lease=self.lease,
