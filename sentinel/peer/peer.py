@@ -15,19 +15,18 @@ from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.observer import Observer
-from sentinel.fleet.pacing import seen
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
-from sentinel.model.task import WAITING, Task
+from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
+from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
-from sentinel.store.pace import FASTEST, Pace
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -78,17 +77,12 @@ class Peer:
         self._in_doubt = False
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
-        #: How it goes on, by what it last saw of the fleet.
-        self._rhythm = options.rhythm()
-        #: The number of the last turn in which it pushed.
-        self._pushed: int | None = None
+        self._tempo = Tempo(
+            options, transactor.clock, incarnation=incarnation.id, hears=transactor.store.hears
+        )
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
         self._decided = False
-        # Whoever hears of changes need not look for them.
-        fastest = options.poll if self._store.hears else min(FASTEST, options.poll)
-        self._pace = Pace(fastest=fastest, slowest=options.poll)
-        self._revision: str | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -157,34 +151,19 @@ class Peer:
         if self._hurry and self._my_turn:
             return 0.0
         if not self._looked:
-            self._pace.looked(moved=False)
-        # Where looks are counted, there are no more of them because something moved.
-        pause = self._pace.pause if self._options.pacing is None else self._rhythm.poll
-        if not self._looked:
-            return pause
-        due = self._chooser.next_due(self._clock.now())
-        if self._rhythm.push is not None:
-            # What is due can only be done in the next turn, or in this one if it began a moment ago.
-            missed = not self._decided and self.phase is Phase.WORKING and self._my_turn
-            due = 0.0 if missed else self._rhythm.push.until(self._clock.wall())
-        return min(pause, due)
+            self._tempo.missed()
+            return self._tempo.pause()
+        held_back = not self._decided and self.phase is Phase.WORKING
+        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
 
     @property
     def _my_turn(self) -> bool:
         """Whether it may push now. Ending its work, it does not wait: a fleet waits for what it holds."""
-        turn = self._rhythm.push
-        if turn is None or self.phase is not Phase.WORKING:
-            return True
-        number = turn.number(self._clock.wall())
-        return number is not None and number != self._pushed
-
-    def _take_turn(self) -> None:
-        if self._rhythm.push is not None:
-            self._pushed = self._rhythm.push.number(self._clock.wall())
+        return self.phase is not Phase.WORKING or self._tempo.my_turn
 
     def _load(self) -> Load:
         return Load(
-            rhythm=self._rhythm,
+            rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
@@ -205,7 +184,7 @@ class Peer:
         if self._my_turn:
             self._resend()
             if self._work.store_outputs():
-                self._take_turn()
+                self._tempo.take_turn()
         sent = self._clock.now()
         view, registers = self._look()
         reply = self._clock.now()
@@ -233,8 +212,6 @@ class Peer:
         snapshot, registers = self._store.look()
         reply = self._clock.now()
         view = self._reader.view(snapshot)
-        self._pace.looked(moved=snapshot.revision != self._revision)
-        self._revision = snapshot.revision
         self._observer.look(
             failover.watched(view, registers),
             sent=sent,
@@ -242,7 +219,7 @@ class Peer:
             announced=failover.announced(registers),
         )
         self._chooser.look(view, sent=sent, reply=reply)
-        self._rhythm = self._options.rhythm(seen(view, self._incarnation.id))
+        self._tempo.looked(view)
         self._looked = True
         return view, registers
 
@@ -268,7 +245,7 @@ class Peer:
         # What just landed may have made more work; only a new look can tell that there is none.
         self._chooser.nothing_waits = False
         if any(isinstance(outcome, Committed) for outcome in outcomes):
-            self._take_turn()
+            self._tempo.take_turn()
         for planned, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Conflicted):
                 self.counters.conflicts += 1
@@ -315,13 +292,12 @@ class Peer:
         return settle
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
-        for task in view.tasks.values():
-            if task.after and task.state in WAITING:
-                failed = dependencies.failed_dependency(task, view.task)
-                if failed is not None:
-                    wall = self._clock.wall()
-                    cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
-                    yield Planned(cancelled, _nothing)
+        for task in view.dependents:
+            failed = dependencies.failed_dependency(task, view.task)
+            if failed is not None:
+                wall = self._clock.wall()
+                cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
+                yield Planned(cancelled, _nothing)
 
     def _claims(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         for task in self._chooser.choose(view, registers, self._observer, self._work.running):
@@ -359,7 +335,7 @@ class Peer:
             before_me = failover.turn(view, name, self._incarnation.id)
             if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
-                self._take_turn()
+                self._tempo.take_turn()
         self._housekeeping(view)
 
     # -- the end -------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sentinel.model.codec import Document
 
@@ -96,6 +96,8 @@ class Register:
     version: Version
     document: Document | None
     problem: str | None = None
+    #: What readers made of the document, kept so that one that is read again and again is parsed once.
+    parsed: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,13 @@ class Snapshot(ABC):
     @abstractmethod
     def version(self, key: str) -> Expected:
         """The version of ``key``, or `ABSENT`. Unreadable records have versions too."""
+
+    def changed(self, since: Snapshot) -> Iterable[str] | None:  # noqa: ARG002 - for those that can tell
+        """All keys whose versions differ from those in ``since``, perhaps with some that do not.
+
+        None when finding them would cost as much as looking at every key.
+        """
+        return None
 
 
 class Store(ABC):

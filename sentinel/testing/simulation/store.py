@@ -12,7 +12,7 @@ import bisect
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -64,6 +64,7 @@ class _Seen(Snapshot):
         self._state = commit.state
         self._version_of = server.version_of
         self._listed = server.listed
+        self._history = server.fleet.history
 
     def get(self, key: str) -> Document | None:
         data = self._state.get(key)
@@ -79,6 +80,12 @@ class _Seen(Snapshot):
     def version(self, key: str) -> Expected:
         data = self._state.get(key)
         return ABSENT if data is None else self._version_of(data)
+
+    def changed(self, since: Snapshot) -> Iterable[str] | None:
+        if not isinstance(since, _Seen) or since.number > self.number:
+            return None
+        commits = self._history[since.number + 1 : self.number + 1]
+        return {key: None for commit in commits for tx in commit.transactions for key in tx.write}
 
 
 class Server:
