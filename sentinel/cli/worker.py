@@ -163,6 +163,7 @@ def _options(
             worker=name,
             times=times,
             poll=times.poll(remote=kind == "remote"),
+            pacing=invocation.budget(invocation.store_url()),
             max_tasks=slots,
             types=frozenset(types),
             balancer=find(settings.load_balancer.strategy),

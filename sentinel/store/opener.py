@@ -34,8 +34,6 @@ class Opener:
     kind: Literal["local", "remote"]
     open: str
     create: str
-    #: ``module:function`` that makes the budget of a store with limits; see `sentinel.fleet.pacing`.
-    budget: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -46,6 +44,35 @@ OPENERS: dict[str, Opener] = {
         Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
     ),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extras:
+    """What stores of one scheme come with besides; each is ``module:function``, or None."""
+
+    #: Makes the budget of a store with limits: see `sentinel.fleet.pacing`.
+    budget: str | None = None
+    #: Tries what the credentials may do there: see `sentinel.fleet.access`.
+    examine: str | None = None
+    #: Says what is left of the limits.
+    limits: str | None = None
+    #: Sets up what belongs to the place besides the store itself.
+    furnish: str | None = None
+
+
+_GITHUB = Extras(
+    budget="sentinel.github.governor:open_governor",
+    examine="sentinel.github.access:examine",
+    limits="sentinel.github.access:limits",
+    furnish="sentinel.github.furniture:furnish",
+)
+#: Scheme → its extras.
+EXTRAS: dict[str, Extras] = {"github": _GITHUB, "github+api": _GITHUB}
+
+
+def extras_of(url: str) -> Extras:
+    """The extras of a store URL; none for one of another scheme."""
+    return EXTRAS.get(url.partition("://")[0], Extras())
 
 
 def scheme_of(url: str) -> str:
