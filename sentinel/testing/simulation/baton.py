@@ -176,14 +176,15 @@ class Baton:
         self.after(0.0, actor._go)
         return actor
 
-    def wait(self, seconds: float, wake: Callable[[Any], Actor | None]) -> Any:
-        """Give up the baton until ``wake`` (from `Actor.waker`) is called, or for so many seconds.
+    def wait(self, seconds: float | None, wake: Callable[[Any], Actor | None]) -> Any:
+        """Give up the baton until ``wake`` (from `Actor.waker`) is called, or for so many seconds if given.
 
         What it was called with, or `TIMED_OUT`. Raises `Killed`.
         """
         actor = self._current
         actor._waiting = True
-        self.after(seconds, lambda: wake(TIMED_OUT))
+        if seconds is not None:
+            self.after(seconds, lambda: wake(TIMED_OUT))
         self._switch(actor)
         value, actor._value = actor._value, None
         return value
