@@ -8,12 +8,11 @@ version does not know are kept by whoever rewrites the record.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 from sentinel.errors import BadRecord
 from sentinel.model.ids import is_id
@@ -34,6 +33,8 @@ MAX_COUNT = 2**53 - 1
 
 # Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+#: Record type → the names of its fields, looked up once.
+_NAMES: dict[type[Any], tuple[str, ...]] = {}
 #: What most values are, and holds nothing.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 #: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
@@ -119,9 +120,11 @@ def flat(record: Any) -> Document:
     return {**extra, **fields} if extra else fields
 
 
-@functools.cache
-def _field_names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cast("type[Any]", kind)))
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return names
 
 
 def _check_depth(data: bytes) -> None:
