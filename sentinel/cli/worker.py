@@ -66,6 +66,7 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.workshop import problems
     from sentinel.cli.workshop import workshop as configured
 
     flags: dict[str, object] = {
@@ -77,7 +78,9 @@ def start(
         "worker.region": region,
         "tasks.modules": list(modules) or None,
     }
-    settings = invocation.settings({name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = invocation.settings(given, examine=problems)
+    _must_be_enabled(settings)
     workshop = configured(settings)
     options = _options(
         invocation,
@@ -95,6 +98,14 @@ def start(
         )
         return
     _serve(invocation, settings, workshop, options)
+
+
+def _must_be_enabled(settings: Settings) -> None:
+    from sentinel.errors import ConfigurationError
+
+    if not settings.distributed_enabled:
+        origin = settings.origin_of("distributed_enabled")
+        raise ConfigurationError([f"{origin} is false: this machine is to have no worker"])
 
 
 def _options(
@@ -133,6 +144,8 @@ def _options(
     if not types:
         raise BadInput(f"{name} would take nothing: this machine knows {', '.join(sorted(workshop.known))}")
     slots = settings.worker.max_tasks or os.cpu_count() or 1
+    kind = kind_of(invocation.store_url())
+    times = settings.lease(kind)
     return ServiceOptions(
         worker=Worker(
             id=name,
@@ -148,7 +161,8 @@ def _options(
         ),
         peer=PeerOptions(
             worker=name,
-            times=settings.lease(kind_of(invocation.store_url())),
+            times=times,
+            poll=times.poll(remote=kind == "remote"),
             max_tasks=slots,
             types=frozenset(types),
             balancer=find(settings.load_balancer.strategy),
@@ -173,7 +187,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     from sentinel.peer.notify import Notifier
     from sentinel.peer.run.plan import plan
     from sentinel.peer.service import Service
-    from sentinel.store.opener import StoreOptions, open_store
+    from sentinel.store.opener import StoreOptions, opener
 
     logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     for warning in settings.warnings:
@@ -186,7 +200,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     environ: Mapping[str, str] = dict(os.environ)
     Service(
         options=options,
-        open_store=lambda: open_store(url, stores),
+        open_store=opener(url, stores),
         make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
         state_folder=state,
         boot=boot_id(),

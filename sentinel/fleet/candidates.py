@@ -17,8 +17,8 @@ from sentinel.store.base import Register
 def candidates(view: View, registers: Mapping[str, Register], observer: Observer) -> Iterator[Candidate]:
     """Live workers that beat and take tasks. One that has been silent for its stated TTL is left out:
     giving it work would only make the work wait for the failover."""
-    owned = Counter(task.owner for task in view.tasks.values() if task.state == "running")
-    lonely = {task.owner for task in view.tasks.values() if task.state == "running" and task.alone}
+    owned = Counter(task.owner for task in view.running.values())
+    lonely = {task.owner for task in view.running.values() if task.alone}
     for worker in view.workers.values():
         name = layout.session_register(worker.incarnation)
         register = registers.get(name)
@@ -46,6 +46,6 @@ def ready(view: View, waited: Callable[[Task], float]) -> list[Task]:
     """
     return [
         task
-        for task in view.tasks.values()
-        if task.state == "pending" and waited(task) >= task.backoff and not waiting_for(task, view.task)
+        for task in view.pending.values()
+        if waited(task) >= task.backoff and not waiting_for(task, view.task)
     ]

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 #: The branch that holds the state; ``git log sentinel/state`` is the audit.
@@ -87,6 +88,7 @@ def issue_task(number: int) -> str:
     return f"issue-{number}"
 
 
+@functools.lru_cache(maxsize=4096)
 def session_register(incarnation: str) -> str:
     """The register that an incarnation beats in: a hash, so that it is a legal file and ref name."""
     return hashlib.sha256(incarnation.encode()).hexdigest()[:32]

@@ -21,6 +21,8 @@ MAX_WRITE_TIMEOUT = 15.0
 #: Longest pause in seconds between two looks of a peer on a local store, and the fraction by which it varies.
 POLL = 1.0
 POLL_JITTER = 0.1
+#: The longest that it may be on a store that other hosts reach, where every look is a connection.
+REMOTE_POLL = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class LeaseTimes:
     def write_timeout(self) -> float:
         """Seconds a beat may wait for its reply; below the interval, so that beats do not pile up."""
         return min(0.8 * self.interval, MAX_WRITE_TIMEOUT)
+
+    def poll(self, *, remote: bool) -> float:
+        """Longest pause between two looks of a peer, in seconds; longer where the store is ``remote``."""
+        return min(max(POLL, self.interval / 3), REMOTE_POLL) if remote else POLL
 
     def takeover_bound(
         self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0

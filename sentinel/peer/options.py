@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.fleet.balancers import Balancer
+from sentinel.fleet.pacing import ALONE, Pacing, Rhythm, Seen
 from sentinel.model.lease import POLL, LeaseTimes
 
 
@@ -20,8 +21,10 @@ class PeerOptions:
     types: frozenset[str]
     balancer: Balancer
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Longest pause between two looks, in seconds.
+    #: Longest pause between two looks, in seconds; see `LeaseTimes.poll`.
     poll: float = POLL
+    #: What stretches ``times`` and ``poll`` on a store with limits; None where they hold as they are.
+    pacing: Pacing | None = None
     #: Seconds after which a task that another peer should have claimed may be taken by anyone.
     claim_grace: float = 1.0
     #: Seconds between SIGTERM and SIGKILL for a task that is cancelled or drained.
@@ -30,3 +33,9 @@ class PeerOptions:
     recovery: bool = True
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
+
+    def rhythm(self, seen: Seen = ALONE) -> Rhythm:
+        """How this peer goes on in a fleet that looks like this."""
+        if self.pacing is None:
+            return Rhythm(times=self.times, poll=self.poll)
+        return self.pacing.rhythm(seen)

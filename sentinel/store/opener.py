@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sentinel.errors import BadInput
 from sentinel.store.base import Store
@@ -75,6 +75,24 @@ def open_store(url: str, options: StoreOptions) -> Store:
     """
     opening: Callable[[str, StoreOptions], Store] = _resolve(OPENERS[scheme_of(url)].open)
     return opening(url, options)
+
+
+class OpenStore(Protocol):
+    """Opens one connection after another to the same store; raises what `open_store` raises."""
+
+    def __call__(self, *, timeout: float | None = None) -> Store:
+        """A new connection, whose exchanges may take ``timeout`` seconds each, or as long as usual."""
+
+
+def opener(url: str, options: StoreOptions) -> OpenStore:
+    """How to open connections to the store at ``url``."""
+
+    def open_one(*, timeout: float | None = None) -> Store:
+        if timeout is None:
+            return open_store(url, options)
+        return open_store(url, dataclasses.replace(options, timeout=timeout))
+
+    return open_one
 
 
 def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,16 @@ def test_init_twice_doctor_and_tasks_work_on_a_web_server(fleet: RemoteFleet) ->
     assert fleet.states() == {"one": "pending"}
     doctor = fleet.run("doctor")
     assert "can be read" in doctor.stdout, doctor.stdout + doctor.stderr
+
+
+def test_the_printed_bound_counts_the_longer_pauses_between_looks_at_a_far_store(fleet: RemoteFleet) -> None:
+    assert fleet.run("init").returncode == 0
+    usual = {"SENTINEL_HEARTBEAT_INTERVAL": "30", "SENTINEL_HEARTBEAT_STALE_THRESHOLD": "120"}
+    said = fleet.run("doctor", environ=usual).stdout
+    found = re.search(r"is free again within ([\d.]+) s", said)
+    assert found is not None, said
+    # Silence, two of the longest pauses, and a beat that was under way; four requests come on top.
+    assert float(found[1]) >= 120 / 0.9 + 2 * 10 * 1.1 + 15
 
 
 def test_two_that_make_the_same_store_at_once_make_one(fleet: RemoteFleet) -> None:

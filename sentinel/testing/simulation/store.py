@@ -12,7 +12,7 @@ import bisect
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Register,
@@ -63,6 +64,7 @@ class _Seen(Snapshot):
         self._state = commit.state
         self._version_of = server.version_of
         self._listed = server.listed
+        self._history = server.fleet.history
 
     def get(self, key: str) -> Document | None:
         data = self._state.get(key)
@@ -78,6 +80,12 @@ class _Seen(Snapshot):
     def version(self, key: str) -> Expected:
         data = self._state.get(key)
         return ABSENT if data is None else self._version_of(data)
+
+    def changed(self, since: Snapshot) -> Iterable[str] | None:
+        if not isinstance(since, _Seen) or since.number > self.number:
+            return None
+        commits = self._history[since.number + 1 : self.number + 1]
+        return {key: None for commit in commits for tx in commit.transactions for key in tx.write}
 
 
 class Server:
@@ -180,6 +188,10 @@ class Server:
         """A stored blob."""
         return self._store.kept(name)
 
+    def audit(self, limit: int, after: str | None) -> list[Entry]:
+        """The newest commits."""
+        return self._store.audit(limit, after)
+
     def _register(self, data: bytes) -> Register:
         found = self._registers.get(data)
         if found is None:
@@ -213,8 +225,8 @@ class SimulatedStore(Store):
         self._caller = caller
         #: Seconds after which a call that was not answered is given up.
         self._timeout = timeout
-        #: Whether the store tells of changes; otherwise `wait` looks at times, as over a network.
-        self._watched = watched
+        # Otherwise `wait` looks at times, as over a network.
+        self.hears = watched
         self._seen = 0
         self._seen_registers = 0
         #: True time at which the store answered the last look at registers whose answer arrived.
@@ -280,9 +292,13 @@ class SimulatedStore(Store):
     def kept(self, name: str) -> bytes | None:
         return self._call("kept", False, lambda _: self._server.kept(name))
 
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        found: list[Entry] = self._call("audit", False, lambda _: self._server.audit(limit, after))
+        return found
+
     def wait(self, timeout: float) -> bool:
         self._baton.check()
-        if not self._watched:
+        if not self.hears:
             self._baton.sleep(max(0.0, timeout))
             return self._server.revision != self._seen
         wake = self._baton.current.waker()
