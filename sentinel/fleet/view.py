@@ -189,8 +189,7 @@ def _parts(key: str) -> tuple[str, str]:
 def load(snapshot: Snapshot, key: str, loader: Callable[[str, Document], Any]) -> Any:
     """The record at ``key``, or None, or the `BadRecord` that says why it cannot be read."""
     try:
-        document = snapshot.get(key)
-        return None if document is None else loader(key, document)
+        return snapshot.parsed(key, loader)
     except BadRecord as problem:
         return problem
 
@@ -198,17 +197,15 @@ def load(snapshot: Snapshot, key: str, loader: Callable[[str, Document], Any]) -
 def load_task(snapshot: Snapshot, task_id: str) -> Task | None:
     """The task, active or ended, or None. Raises `BadRecord` when its record is unreadable."""
     for key in (layout.task_key(task_id), layout.done_key(task_id)):
-        document = snapshot.get(key)
-        if document is not None:
-            return Task.load(key, document)
+        task = snapshot.parsed(key, Task.load)
+        if task is not None:
+            return task
     return None
 
 
 def load_lock(snapshot: Snapshot, name: str) -> Lock | None:
     """The named lock or None. Raises `BadRecord` when its record is unreadable."""
-    key = layout.lock_key(name)
-    document = snapshot.get(key)
-    return None if document is None else Lock.load(key, document)
+    return snapshot.parsed(layout.lock_key(name), Lock.load)
 
 
 def load_session(name: str, register: Register | None) -> Session | None:
