@@ -9,7 +9,6 @@ import click
 
 from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.output import Output, output_option, show_json, show_rows
-from sentinel.errors import BadInput, ConfigurationError
 
 if TYPE_CHECKING:
     from sentinel.fleet.pacing import Forecast
@@ -70,14 +69,10 @@ def budget(invocation: Invocation, workers: int, tasks_per_hour: float, output: 
 
 
 def forecast(invocation: Invocation, workers: int, tasks_an_hour: float) -> Forecast:
-    """The forecast for the store in force, or for ``github://`` where that has no limits."""
-    try:
-        url = invocation.store_url()
-    except ConfigurationError:
-        url = _SOMEWHERE
-    found = invocation.budget(url) or invocation.budget(_SOMEWHERE)
-    if found is None:
-        raise BadInput(f"{url} has no limits to predict")
+    """The forecast for the configured store, or for ``github://`` where that has no limits."""
+    url = invocation.settings().store
+    found = (invocation.budget(url) if url else None) or invocation.budget(_SOMEWHERE)
+    assert found is not None
     return found.forecast(workers, tasks_an_hour)
 
 

@@ -147,8 +147,9 @@ def _bound(
     soon = ", on one host as soon as its death is proven" if proving else ""
     return Check(
         name="failover",
-        message=f"a beat every {times.interval:g} s, dead after {max(times.stale, announced):g} s of silence: "
-        f"what a crashed worker ran is free again within {bound:.1f} s while another one watches{soon}",
+        message=f"a beat every {times.interval:.4g} s, dead after {max(times.stale, announced):.4g} s of "
+        f"silence: what a crashed worker ran is free again within {bound:.1f} s while another one "
+        f"watches{soon}",
     )
 
 
