@@ -9,12 +9,18 @@ from pathlib import Path
 
 import sentinel
 from sentinel.errors import BadInput, ConfigurationError
-from sentinel.fleet.balancers import find
+from sentinel.fleet.balancers import Balancer, configured
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.plan import Limits, Workshop, import_path
 from sentinel.peer.run.registered import Registered, load
 from sentinel.peer.run.shell import SHELL
 from sentinel.settings import Settings
+
+
+def balancer(settings: Settings) -> Balancer:
+    """The balancer that the settings ask for. Raises `BadInput`."""
+    chosen = settings.load_balancer
+    return configured(chosen.strategy, chosen.options, affinity=chosen.affinity_enabled)
 
 
 def workshop(settings: Settings) -> Workshop:
@@ -32,7 +38,7 @@ def workshop(settings: Settings) -> Workshop:
         for name in sorted(commands.keys() & types.keys())
     ]
     try:
-        find(settings.load_balancer.strategy)
+        balancer(settings)
     except BadInput as error:
         problems.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
     if problems:

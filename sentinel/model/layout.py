@@ -8,6 +8,7 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
 
@@ -29,6 +30,7 @@ DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+ASSIGNMENTS = "assignments/"
 
 
 def task_key(task_id: str) -> str:
@@ -54,6 +56,11 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def assignment_key(worker_id: str) -> str:
+    """Where a coordinator says what a worker is to take next."""
+    return ASSIGNMENTS + worker_id
 
 
 def session_register(incarnation: str) -> str:
