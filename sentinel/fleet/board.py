@@ -68,7 +68,7 @@ class WorkerRow:
 
 def worker_rows(view: View, registers: Mapping[str, Register], wall: float) -> list[WorkerRow]:
     """One row a registered worker, its current incarnation, sorted by id; unreadable ones have ``error``."""
-    owned = Counter(task.incarnation for task in view.tasks.values() if task.state == "running")
+    owned = Counter(task.incarnation for task in view.running.values())
     meant = Counter(hints(view).values())
     rows = [
         _row(view, worker, registers.get(layout.session_register(worker.incarnation)), owned, meant, wall)

@@ -44,9 +44,9 @@ class Suspect:
 def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected]:
     """What an observer must look at: each live incarnation's register, and each ticket's record."""
     versions: dict[str, Expected] = {}
-    for key in view.snapshot.list(layout.INCARNATIONS):
-        name = layout.session_register(key[len(layout.INCARNATIONS) :])
-        versions[name] = registers[name].version if name in registers else ABSENT
+    for name in view.living.values():
+        register = registers.get(name)
+        versions[name] = ABSENT if register is None else register.version
     for lock in view.locks.values():
         if lock.ticket:
             key = layout.lock_key(lock.name)
@@ -66,8 +66,7 @@ def suspects(
     view: View, registers: Mapping[str, Register], observer: Observer, *, stale: float, proof: DeathProof
 ) -> Iterator[Suspect]:
     """Every incarnation that is sealed, proven dead, or was silent for W."""
-    for key in view.snapshot.list(layout.INCARNATIONS):
-        name = key[len(layout.INCARNATIONS) :]
+    for name in view.living:
         found = suspect(view, registers, observer, name, stale=stale, proof=proof)
         if found is not None:
             yield found
@@ -162,11 +161,13 @@ def orphans(
     ``begin`` gives a new change on the view's snapshot. ``gone`` are incarnations whose burial stands earlier
     in the same batch.
     """
-    for task in view.tasks.values():
-        held = task.state == "running" and task.incarnation is not None
-        if held and (task.incarnation in gone or not view.live(task.incarnation or "")):
+    for task in view.running.values():
+        holder = task.incarnation or ""
+        if holder in gone or not view.live(holder):
             yield free_orphan(begin(), task, wall=wall, by=by)
     for lock in view.locks.values():
+        if lock.incarnation is None and not lock.held:
+            continue
         key = layout.lock_key(lock.name)
         silence = observer.silence(key, view.snapshot.version(key))
         freed = free_left_behind(begin(), view, lock, gone, silence, by=by)
@@ -180,14 +181,11 @@ def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[s
     One that was sealed before its first beat stays for good: that beat expects the register to be absent,
     and may still be on its way.
     """
-    beating = {
-        layout.session_register(key[len(layout.INCARNATIONS) :])
-        for key in view.snapshot.list(layout.INCARNATIONS)
-    }
+    beating = set(view.living.values())
     return {
-        name: register.version
-        for name, register in registers.items()
-        if name not in beating and not _sealed_unbeaten(name, register)
+        name: registers[name].version
+        for name in sorted(registers.keys() - beating)
+        if not _sealed_unbeaten(name, registers[name])
     }
 
 

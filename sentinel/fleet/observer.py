@@ -44,7 +44,9 @@ def sight(known: Sighting | None, version: Expected, *, sent: float, reply: floa
     seen = None if version is ABSENT else version
     if known is None or known.version != seen:
         return Sighting(version=seen, first_reply=reply, last_sent=sent)
-    return dataclasses.replace(known, last_sent=max(known.last_sent, sent))
+    if sent <= known.last_sent:
+        return known
+    return Sighting(version=seen, first_reply=known.first_reply, last_sent=sent)
 
 
 class Observer:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 #: The branch that holds the state; ``git log sentinel/state`` is the audit.
@@ -63,6 +64,7 @@ def assignment_key(worker_id: str) -> str:
     return ASSIGNMENTS + worker_id
 
 
+@functools.lru_cache(maxsize=4096)
 def session_register(incarnation: str) -> str:
     """The register that an incarnation beats in: a hash, so that it is a legal file and ref name."""
     return hashlib.sha256(incarnation.encode()).hexdigest()[:32]

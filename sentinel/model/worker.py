@@ -189,7 +189,7 @@ class Session:
 
     def document(self) -> Document:
         """The session as JSON."""
-        return dataclasses.asdict(self)
+        return flat(self)
 
     @classmethod
     def load(cls, name: str, document: Mapping[str, Any]) -> Session:

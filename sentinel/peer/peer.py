@@ -277,13 +277,12 @@ class Peer:
         return settle
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
-        for task in view.tasks.values():
-            if task.after and task.state == "pending":
-                failed = dependencies.failed_dependency(task, view.task)
-                if failed is not None:
-                    wall = self._clock.wall()
-                    cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
-                    yield Planned(cancelled, _nothing)
+        for task in view.dependents:
+            failed = dependencies.failed_dependency(task, view.task)
+            if failed is not None:
+                wall = self._clock.wall()
+                cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
+                yield Planned(cancelled, _nothing)
 
     def _heed_orders(self, view: View) -> None:
         """What a person wants of this incarnation, by its worker's record."""

@@ -260,6 +260,4 @@ def _newest(view: View, task_id: str) -> str:
 
 
 def _held(view: View, incarnation: str) -> Iterator[Task]:
-    return (
-        task for task in view.tasks.values() if task.incarnation == incarnation and task.state == "running"
-    )
+    return (task for task in view.running.values() if task.incarnation == incarnation)

@@ -178,7 +178,7 @@ def _bounded_pareto(rng: random.Random) -> float:
 
 
 def list_schedule(orders: Sequence[Order], workers: Sequence[Worker]) -> float:
-    """Seconds until everything has ended when one scheduler knows all: the best of longest and oldest first."""
+    """Seconds until all has ended when one scheduler knows all: the better of longest and oldest first."""
     rank: Sequence[Callable[[Order], Any]] = (
         lambda order: (-order.seconds, order.id),
         lambda order: (order.at, order.id),
