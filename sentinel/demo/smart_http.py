@@ -133,6 +133,11 @@ class SmartHttp(http.server.ThreadingHTTPServer):
         """How many times somebody asked for refs or objects to read them; a fetch with news asks twice."""
         return self._requests["POST git-upload-pack"]
 
+    def forget_counts(self) -> None:
+        """Count from zero again."""
+        with self._counting:
+            self._requests.clear()
+
     def count(self, request: str) -> None:
         """Note one request by its method and the last part of its path."""
         with self._counting:

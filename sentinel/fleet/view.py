@@ -9,6 +9,7 @@ from typing import Any
 
 from sentinel.errors import BadRecord
 from sentinel.model import layout
+from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
 from sentinel.model.task import WAITING, Task
@@ -20,6 +21,7 @@ _LOADERS: Mapping[str, Callable[[str, Document], Any]] = {
     layout.WORKERS: Worker.load,
     layout.INCARNATIONS: Incarnation.load,
     layout.LOCKS: Lock.load,
+    layout.ASSIGNMENTS: Assignment.load,
 }
 
 
@@ -61,6 +63,7 @@ class View:
     workers: Mapping[str, Worker]
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
+    assignments: Mapping[str, Assignment]
     #: Key → why its record cannot be read.
     unreadable: Mapping[str, BadRecord]
     #: Counts the views of one reader.
@@ -158,6 +161,7 @@ class Reader:
             workers=records[layout.WORKERS],
             incarnations=records[layout.INCARNATIONS],
             locks=records[layout.LOCKS],
+            assignments=records[layout.ASSIGNMENTS],
             unreadable=unreadable,
             number=1 if last is None else last.number + 1,
             moved=frozenset(key for key in moved if key.startswith(layout.TASKS)),
