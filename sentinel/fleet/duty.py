@@ -63,8 +63,3 @@ class Duty(Protocol):
 
 
 MakeDuties = Callable[[Post], Sequence[Duty]]
-
-
-def no_duties(post: Post) -> Sequence[Duty]:  # noqa: ARG001 - the signature of those that make some
-    """For stores that come with no work of their own."""
-    return ()

@@ -22,19 +22,22 @@ from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader, load_lock
 from sentinel.fleet.why import why
 from sentinel.github import feed, files, outbox
+from sentinel.github.api import Options as ApiOptions
+from sentinel.github.api import connect
 from sentinel.github.commands import command
 from sentinel.github.comment import Material
 from sentinel.github.errors import Limited
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Look, Rules
 from sentinel.github.mirror import Mirror, records_of
+from sentinel.github.place import locate
 from sentinel.github.records import OutboxEntry, Seen
 from sentinel.github.trust import Policy
 from sentinel.model import layout
 from sentinel.model.codec import decode
-from sentinel.model.redaction import Redactor
+from sentinel.model.redaction import Redactor, secrets_of
 from sentinel.model.task import Task
-from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Conflicted, Outcome, Refused, Snapshot, Transaction
 from sentinel.store.transact import Change
 
 log = logging.getLogger(__name__)
@@ -163,8 +166,10 @@ class IssueDuty(Duty):
         return True
 
     def _is_mine(self, snapshot: Snapshot) -> bool:
+        me = self._post.incarnation
         lock = load_lock(snapshot, layout.INTAKE_LOCK)
-        return lock is not None and lock.incarnation == self._post.incarnation
+        live = snapshot.version(layout.incarnation_key(me)) is not ABSENT
+        return live and lock is not None and lock.incarnation == me
 
     def _guarded(self, snapshot: Snapshot) -> Change:
         """A change that lands only while lock and incarnation are ours. Raises `Lost`."""
@@ -390,6 +395,15 @@ class IssueDuty(Duty):
             return decode(data, limit=_MAX_RESULT)
         except ValueError:
             return "(it cannot be read)"
+
+
+def duties(post: Post) -> Sequence[Duty]:
+    """The duties of a peer whose store is on GitHub. Raises store errors and `BadInput`."""
+    environ = post.place.environ
+    place = locate(post.place.url, environ)
+    api = connect(place, ApiOptions(environ=environ))
+    redactor = Redactor([*secrets_of(environ), api.token()])
+    return [IssueDuty(post, api, place.path, Options.of(post.place.settings), redactor)]
 
 
 def _stored_seen(snapshot: Snapshot) -> Seen:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
+from sentinel.settings.issues import Issues
 from sentinel.settings.key import setting
 from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
 
@@ -182,6 +183,7 @@ class GitHub(Section):
         json="github.token",
         env=("GITHUB_TOKEN",),
     )
+    issues: Issues = Issues()
 
 
 class Retention(Section):

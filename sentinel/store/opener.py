@@ -28,12 +28,14 @@ class StoreOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opener:
-    """How to open and create the stores of one URL scheme; both are ``module:function``."""
+    """How to open and create the stores of one URL scheme; all are ``module:function``."""
 
     #: ``local`` when all peers are on this host, which decides default intervals.
     kind: Literal["local", "remote"]
     open: str
     create: str
+    #: Makes the duties that peers of such a store have besides tasks (`sentinel.fleet.duty`); empty for none.
+    duties: str = ""
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -99,6 +101,15 @@ def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> l
     """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
     creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
+
+
+def duties_of(url: str) -> Callable[[Any], Any] | None:
+    """What makes the duties of the peers of this store (a `sentinel.fleet.duty.MakeDuties`), or None.
+
+    Nothing is imported until it is called. Raises `BadInput` like `scheme_of`.
+    """
+    name = OPENERS[scheme_of(url)].duties
+    return (lambda post: _resolve(name)(post)) if name else None
 
 
 def _resolve(name: str) -> Any:
