@@ -14,9 +14,16 @@ from sentinel.model.origin import SPEC, Approval, Source, spec_hash
 from sentinel.model.task import ENDED, WAITING, Task, next_run, submit, with_event
 
 
-def take_in(task: Task, source: Source, *, wall: float, why: str) -> Task:
+def take_in(task: Task, source: Source, *, wall: float, why: str | None = None) -> Task:
     """The first record of a task from outside: it waits for an approval, and ``why`` says what for."""
     task = dataclasses.replace(submit(task, wall=wall), source=source, state="awaiting_approval")
+    return task if why is None else with_event(task, "approval_needed", wall, note=why)
+
+
+def refuse(task: Task, *, wall: float, why: str) -> Task:
+    """Somebody who may not wanted to approve it: nothing changes, and people find it in the history."""
+    if task.history and task.history[-1].note == why:
+        return task
     return with_event(task, "approval_needed", wall, note=why)
 
 

@@ -34,6 +34,8 @@ class Opener:
     kind: Literal["local", "remote"]
     open: str
     create: str
+    #: ``module:function`` that makes the budget of a store with limits; see `sentinel.fleet.pacing`.
+    budget: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -75,7 +77,7 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises `BadInput` for a URL that nobody opens, `NotAStore` when there is no fleet there, and
     `Unavailable` when it cannot be reached.
     """
-    opening: Callable[[str, StoreOptions], Store] = _resolve(OPENERS[scheme_of(url)].open)
+    opening: Callable[[str, StoreOptions], Store] = resolve(OPENERS[scheme_of(url)].open)
     return opening(url, options)
 
 
@@ -99,10 +101,13 @@ def opener(url: str, options: StoreOptions) -> OpenStore:
 
 def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
     """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
-    creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
+    creating: Callable[..., list[str]] = resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
 
 
-def _resolve(name: str) -> Any:
+def resolve(name: str | None) -> Any:
+    """What an opener names as ``module:function``, imported now; None for None."""
+    if name is None:
+        return None
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)
