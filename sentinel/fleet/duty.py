@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sentinel.clock import Clock
+from sentinel.fleet.balancers import Balancer
+from sentinel.fleet.balancers.least_loaded import least_loaded
 from sentinel.fleet.submission import Declared
 from sentinel.model.ids import IdSource
 from sentinel.store.transact import Transactor
@@ -30,6 +32,9 @@ class Workplace:
     #: For tasks that do not say: seconds an attempt may take, and automatic retries.
     timeout: float = 300.0
     retries: int = 0
+    #: Who takes which task in this fleet, for whoever asks why one waits.
+    balancer: Balancer = least_loaded
+    balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Protocol
 
+from sentinel.clock import Clock, SystemClock
 from sentinel.fleet.view import View
-from sentinel.model.lease import LeaseTimes
+from sentinel.model.lease import POLL_JITTER, LeaseTimes
+from sentinel.store.opener import OPENERS, resolve, scheme_of
 
 #: Part of a turn that passes before it is used: clocks and pauses are not exact.
 _WELL = 0.25
@@ -67,10 +70,15 @@ class Rhythm:
         pause = self.beat.until(wall, _SOONEST * interval)
         return pause if pause <= (1 + _SOONEST) * interval else interval
 
-    @property
-    def longest_pause(self) -> float:
-        """At most how many seconds pass before it can act on what it sees."""
-        return self.poll if self.push is None else max(self.poll, self.push.every)
+    def takeover_bound(self, round_trip: float, *, announced: float = 0.0) -> float:
+        """At most how many seconds after its crash a peer's work is free again; see `LeaseTimes`."""
+        return self.times.takeover_bound(
+            poll=self.poll,
+            jitter=POLL_JITTER,
+            round_trip=round_trip,
+            announced=announced,
+            turn=0.0 if self.push is None else self.push.every,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +97,40 @@ class Seen:
 ALONE = Seen(workers=1, place=0)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a fleet will send to a store with limits."""
+
+    #: The store's scheme.
+    kind: str
+    workers: int
+    tasks_an_hour: float
+    rhythm: Rhythm
+    pushes_a_minute: float
+    reads_a_second: float
+    requests_an_hour: float
+    points_a_minute: float
+    contents_an_hour: float
+    #: Name of a figure above → its limit; infinity where there is none.
+    limits: Mapping[str, float]
+
+    def bound(self, round_trip: float) -> float:
+        """At most how many seconds after its crash a worker's task is free again; see `takeover_bound`."""
+        return self.rhythm.takeover_bound(round_trip)
+
+
 class Pacing(Protocol):
     """What a store's limits mean for its peers. For one peer; called from its control thread."""
 
     def rhythm(self, seen: Seen) -> Rhythm:
         """The rhythm of a peer that sees this."""
+
+
+class Budget(Pacing, Protocol):
+    """A pacing that can also be asked beforehand."""
+
+    def forecast(self, workers: int, tasks_an_hour: float) -> Forecast:
+        """What a fleet of this size with so much work will send."""
 
 
 def seen(view: View, incarnation: str) -> Seen:
@@ -105,3 +142,24 @@ def seen(view: View, incarnation: str) -> Seen:
         place=workers.index(incarnation) if incarnation in workers else len(workers),
         other_beats=math.fsum(60.0 / interval for interval in others if interval > 0),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetOptions:
+    """What a budget goes by."""
+
+    #: The configured times, which are never shortened.
+    times: LeaseTimes
+    #: Name of a limit, as in `Forecast` → its value; those that are not named are as published.
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    environ: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    clock: Clock = dataclasses.field(default_factory=SystemClock)
+
+
+def open_budget(url: str, options: BudgetOptions) -> Budget | None:
+    """The budget of the store at ``url``; None for a store without limits. Sends nothing.
+
+    Raises `BadInput` for a URL that nobody opens.
+    """
+    opening = resolve(OPENERS[scheme_of(url)].budget)
+    return None if opening is None else opening(url, options)

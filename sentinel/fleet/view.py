@@ -9,6 +9,7 @@ from typing import Any
 
 from sentinel.errors import BadRecord
 from sentinel.model import layout
+from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
 from sentinel.model.task import WAITING, Task
@@ -20,6 +21,7 @@ _LOADERS: Mapping[str, Callable[[str, Document], Any]] = {
     layout.WORKERS: Worker.load,
     layout.INCARNATIONS: Incarnation.load,
     layout.LOCKS: Lock.load,
+    layout.ASSIGNMENTS: Assignment.load,
 }
 
 
@@ -61,6 +63,7 @@ class View:
     workers: Mapping[str, Worker]
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
+    assignments: Mapping[str, Assignment]
     #: Key → why its record cannot be read.
     unreadable: Mapping[str, BadRecord]
     #: Counts the views of one reader.
@@ -158,6 +161,7 @@ class Reader:
             workers=records[layout.WORKERS],
             incarnations=records[layout.INCARNATIONS],
             locks=records[layout.LOCKS],
+            assignments=records[layout.ASSIGNMENTS],
             unreadable=unreadable,
             number=1 if last is None else last.number + 1,
             moved=frozenset(key for key in moved if key.startswith(layout.TASKS)),
@@ -189,8 +193,7 @@ def _parts(key: str) -> tuple[str, str]:
 def load(snapshot: Snapshot, key: str, loader: Callable[[str, Document], Any]) -> Any:
     """The record at ``key``, or None, or the `BadRecord` that says why it cannot be read."""
     try:
-        document = snapshot.get(key)
-        return None if document is None else loader(key, document)
+        return snapshot.parsed(key, loader)
     except BadRecord as problem:
         return problem
 
@@ -198,17 +201,15 @@ def load(snapshot: Snapshot, key: str, loader: Callable[[str, Document], Any]) -
 def load_task(snapshot: Snapshot, task_id: str) -> Task | None:
     """The task, active or ended, or None. Raises `BadRecord` when its record is unreadable."""
     for key in (layout.task_key(task_id), layout.done_key(task_id)):
-        document = snapshot.get(key)
-        if document is not None:
-            return Task.load(key, document)
+        task = snapshot.parsed(key, Task.load)
+        if task is not None:
+            return task
     return None
 
 
 def load_lock(snapshot: Snapshot, name: str) -> Lock | None:
     """The named lock or None. Raises `BadRecord` when its record is unreadable."""
-    key = layout.lock_key(name)
-    document = snapshot.get(key)
-    return None if document is None else Lock.load(key, document)
+    return snapshot.parsed(layout.lock_key(name), Lock.load)
 
 
 def load_session(name: str, register: Register | None) -> Session | None:

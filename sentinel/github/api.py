@@ -148,14 +148,25 @@ class Api:
         return reply
 
     def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
-        """The items of a list over all its pages; each page is a `get`. Raises what that raises.
+        """The items of a list over all its pages; each page is a `get`. Raises what that raises."""
+        for reply in self._paged(path, params):
+            if not isinstance(reply.body, list):
+                raise Unavailable(f"GitHub answered GET {path} with something else than a list")
+            yield from reply.body
 
-        For lists whose body is an object, the items of its one field that is a list.
-        """
+    def pages_of(self, path: str, field: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
+        """The same for a list that is a field of an object."""
+        for reply in self._paged(path, params):
+            items = reply.body.get(field) if isinstance(reply.body, dict) else None
+            if not isinstance(items, list):
+                raise Unavailable(f"GitHub answered GET {path} without a list of {field}")
+            yield from items
+
+    def _paged(self, path: str, params: Mapping[str, str | int] | None) -> Iterator[Reply]:
         wanted: Mapping[str, str | int] | None = {"per_page": _PER_PAGE, **(params or {})}
         while wanted is not None:
             reply = self.get(path, wanted)
-            yield from _items(reply.body)
+            yield reply
             link = next_page(reply.headers.get("link", ""))
             # Only what it asks for counts: another host than ours would be given the token.
             wanted = None if link is None else dict(parse_qsl(urlsplit(link).query))
@@ -336,16 +347,6 @@ def _never_sent(error: BaseException) -> bool:
 def _url(path: str, params: Mapping[str, str | int] | None) -> str:
     url = "/" + path.lstrip("/")
     return f"{url}?{urlencode(sorted((params or {}).items()))}" if params else url
-
-
-def _items(body: Any) -> list[Any]:
-    if isinstance(body, list):
-        return body
-    if isinstance(body, dict):
-        lists = [value for value in body.values() if isinstance(value, list)]
-        if len(lists) == 1:
-            return lists[0]
-    raise Unavailable("GitHub answered with something else than a list")
 
 
 def _lasting(headers: Mapping[str, str]) -> dict[str, str]:

@@ -283,7 +283,16 @@ class IssueDuty(Duty):
 
     def _explain(self, task: Task) -> str:
         view = self._reader.view(self._store.read())
-        return why(task, view, self._store.published(), wall=self._clock.wall()).text
+        place = self._post.place
+        reason = why(
+            task,
+            view,
+            self._store.published(),
+            wall=self._clock.wall(),
+            balancer=place.balancer,
+            options=place.balancer_options,
+        )
+        return reason.text
 
     def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
         """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""

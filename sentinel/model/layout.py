@@ -12,6 +12,7 @@
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
 ``github/seen``        up to when GitHub's lists were read
+``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
 
@@ -34,6 +35,7 @@ DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+ASSIGNMENTS = "assignments/"
 
 ISSUES = "github/issues/"
 OUTBOX = "github/outbox/"
@@ -86,6 +88,11 @@ def file_key(path: str) -> str:
 def issue_task(number: int) -> str:
     """The id of the task that an issue asks for."""
     return f"issue-{number}"
+
+
+def assignment_key(worker_id: str) -> str:
+    """Where a coordinator says what a worker is to take next."""
+    return ASSIGNMENTS + worker_id
 
 
 @functools.lru_cache(maxsize=4096)

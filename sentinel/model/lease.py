@@ -68,19 +68,20 @@ class LeaseTimes:
         return min(max(POLL, self.interval / 3), REMOTE_POLL) if remote else POLL
 
     def takeover_bound(
-        self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0
+        self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0, turn: float = 0.0
     ) -> float:
         """T: at most how many seconds after its crash a peer's work is free again.
 
         One peer must observe without interruption for that long, and neither rate limits nor a wait for
         a free slot are in it. ``poll`` is the observer's longest pause between looks, ``jitter`` the
         fraction by which it varies, ``round_trip`` the time of one request, ``announced`` the TTL that
-        the crashed peer announced, if it differs from ours.
+        the crashed peer announced, if it differs from ours, ``turn`` how long the observer may have to wait
+        until it may write.
         """
         silence = max(self.stale, announced) / (1 - RATE_ERROR)
         # Four requests stand between the last look and the freed task: the look itself, the seal, the
         # transaction, and the claim.
-        return silence + 2 * poll * (1 + jitter) + self.write_timeout + 4 * round_trip
+        return silence + 2 * poll * (1 + jitter) + turn + self.write_timeout + 4 * round_trip
 
 
 def work_limit(ttl: float) -> float:

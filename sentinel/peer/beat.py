@@ -30,6 +30,8 @@ class Load:
     status: Status = "online"
     active_tasks: int = 0
     max_tasks: int = 0
+    cpu_percent: float = 0.0
+    served: int = 0
     #: When the control loop last came round, on this machine's clock.
     progress: float
     #: How it beats from now on.
@@ -95,6 +97,8 @@ class Beat:
             status=load.status,
             active_tasks=load.active_tasks,
             max_tasks=load.max_tasks,
+            cpu_percent=load.cpu_percent,
+            served=load.served,
             sent_at=rfc3339(self._clock.wall()),
         )
         self._announced = times.interval

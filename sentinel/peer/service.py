@@ -24,6 +24,7 @@ from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
+from sentinel.peer.busyness import Busyness
 from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
@@ -210,6 +211,7 @@ class Service:
             proof=self._host.proof,
             counters=counters,
             housekeeping=self._host.housekeeping,
+            cpu=Busyness(self._clock, self._around.cpu_percent).percent,
         )
         beat = Beat(
             store=store,

@@ -46,6 +46,12 @@ class Tempo:
             self._pace.looked(moved=moved)
 
     @property
+    def patience(self) -> float:
+        """Seconds for which a task is left to whose turn it is: never less than that peer needs to look."""
+        turn = 0.0 if self.rhythm.push is None else self.rhythm.push.every
+        return max(self._options.claim_grace, 1.5 * max(self.rhythm.poll, turn))
+
+    @property
     def my_turn(self) -> bool:
         """Whether it may push now, as far as turns go."""
         turn = self.rhythm.push

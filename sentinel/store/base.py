@@ -20,11 +20,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sentinel.model.codec import Document
+
+T = TypeVar("T")
 
 
 class Absence(enum.Enum):
@@ -121,6 +123,14 @@ class Snapshot(ABC):
     @abstractmethod
     def get(self, key: str) -> Document | None:
         """The document at ``key``, the caller's own copy, or None. Raises `BadRecord` when unreadable."""
+
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        """What ``parse`` makes of the document at ``key``, or None when there is none. Raises what both do.
+
+        A store may remember it for a version, so it must be a frozen value that follows from these two alone.
+        """
+        document = self.get(key)
+        return None if document is None else parse(key, document)
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:

@@ -34,8 +34,10 @@ class Opener:
     kind: Literal["local", "remote"]
     open: str
     create: str
-    #: Makes the duties that peers of such a store have besides tasks (`sentinel.fleet.duty`); empty for none.
-    duties: str = ""
+    #: Makes the budget of a store with limits; see `sentinel.fleet.pacing`.
+    budget: str | None = None
+    #: Makes the duties that peers of such a store have besides tasks; see `sentinel.fleet.duty`.
+    duties: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -44,6 +46,18 @@ OPENERS: dict[str, Opener] = {
     **dict.fromkeys(
         ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
         Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
+    ),
+    "github": Opener(
+        "remote",
+        "sentinel.github.opening:open_git",
+        "sentinel.github.opening:create_git",
+        duties="sentinel.github.duty:duties",
+    ),
+    "github+api": Opener(
+        "remote",
+        "sentinel.github.opening:open_api",
+        "sentinel.github.opening:create_api",
+        duties="sentinel.github.duty:duties",
     ),
 }
 
@@ -75,7 +89,7 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises `BadInput` for a URL that nobody opens, `NotAStore` when there is no fleet there, and
     `Unavailable` when it cannot be reached.
     """
-    opening: Callable[[str, StoreOptions], Store] = _resolve(OPENERS[scheme_of(url)].open)
+    opening: Callable[[str, StoreOptions], Store] = resolve(OPENERS[scheme_of(url)].open)
     return opening(url, options)
 
 
@@ -99,7 +113,7 @@ def opener(url: str, options: StoreOptions) -> OpenStore:
 
 def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
     """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
-    creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
+    creating: Callable[..., list[str]] = resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
 
 
@@ -109,9 +123,12 @@ def duties_of(url: str) -> Callable[[Any], Any] | None:
     Nothing is imported until it is called. Raises `BadInput` like `scheme_of`.
     """
     name = OPENERS[scheme_of(url)].duties
-    return (lambda post: _resolve(name)(post)) if name else None
+    return None if name is None else lambda post: resolve(name)(post)
 
 
-def _resolve(name: str) -> Any:
+def resolve(name: str | None) -> Any:
+    """What an opener names as ``module:function``, imported now; None for None."""
+    if name is None:
+        return None
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)

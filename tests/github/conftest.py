@@ -100,7 +100,7 @@ def github_git(git_web: servers.SmartHttp, git_root: Path) -> Iterator[str]:
     path.parent.mkdir(exist_ok=True)
     make_repository(path)
     git_web.password = token("robot")
-    git_web.requests.clear()
+    git_web.forget_counts()
     yield f"http://127.0.0.1:{git_web.port}"
     shutil.rmtree(path, ignore_errors=True)
 

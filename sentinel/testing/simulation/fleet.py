@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sentinel.fleet.balancers import find
 from sentinel.fleet.pacing import Pacing
@@ -132,24 +133,31 @@ def serve(
     types: Sequence[str],
     plan: Callable[[Path], Plan],
     pacing: Pacing | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Be the worker daemon, until it is told to stop or cannot go on."""
+    serve_as(
+        process,
+        Worker(id=worker, incarnation="", hostname=process.machine.name, max_tasks=slots, types=tuple(types)),
+        PeerOptions(
+            worker=worker,
+            times=times,
+            max_tasks=slots,
+            types=frozenset(types),
+            balancer=find("least_loaded"),
+            poll=poll,
+            pacing=pacing,
+            **(options or {}),
+        ),
+        plan,
+    )
+
+
+def serve_as(process: Process, worker: Worker, peer: PeerOptions, plan: Callable[[Path], Plan]) -> None:
+    """The same with a registration and options of the caller's."""
     machine = process.machine
     Service(
-        options=ServiceOptions(
-            worker=Worker(
-                id=worker, incarnation="", hostname=machine.name, max_tasks=slots, types=tuple(types)
-            ),
-            peer=PeerOptions(
-                worker=worker,
-                times=times,
-                max_tasks=slots,
-                types=frozenset(types),
-                balancer=find("least_loaded"),
-                poll=poll,
-                pacing=pacing,
-            ),
-        ),
+        options=ServiceOptions(worker=worker, peer=peer),
         open_store=process.open_store,
         make_plan=plan,
         state_folder=machine.state_folder,
