@@ -56,6 +56,8 @@ class Root(LazyGroup):
         "workers": ("sentinel.cli.workers:workers", "List, show and remove workers."),
         "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),
         "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
+        "github": ("sentinel.cli.github:github", "Try, set up and watch a fleet on GitHub."),
+        "budget": ("sentinel.cli.budget:budget", "Predict what a fleet on GitHub will send."),
         "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
         "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),
     },

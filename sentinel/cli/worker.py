@@ -128,12 +128,13 @@ def _options(
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
+    from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
     from sentinel.peer.run.shell import SHELL
     from sentinel.peer.service import ServiceOptions
-    from sentinel.store.opener import duties_of, kind_of
+    from sentinel.store.opener import kind_of
 
     name = settings.worker.id or host_id(socket.gethostname())
     if ephemeral and settings.worker.id is None:
@@ -169,6 +170,7 @@ def _options(
             worker=name,
             times=times,
             poll=times.poll(remote=kind == "remote"),
+            pacing=invocation.budget(invocation.store_url()),
             max_tasks=slots,
             types=frozenset(types),
             balancer=balancer(settings),
@@ -213,6 +215,7 @@ def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -
         types=types,
         timeout=settings.tasks.defaults.timeout,
         retries=settings.tasks.defaults.retries,
+        budget=invocation.budget(invocation.store_url()),
         environ=dict(os.environ),
     )
 

@@ -27,6 +27,7 @@ from sentinel.github.api import connect
 from sentinel.github.commands import command
 from sentinel.github.comment import Material
 from sentinel.github.errors import Limited
+from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Look, Rules
 from sentinel.github.mirror import Mirror, records_of
@@ -61,8 +62,8 @@ class Options:
     """How issues are dealt with; the settings `github.issues`."""
 
     enabled: bool = True
-    #: Seconds between two looks at GitHub.
-    poll: float = 30.0
+    #: Seconds between two looks at GitHub, at least.
+    poll: float = 60.0
     policy: Policy = dataclasses.field(default_factory=Policy)
 
     @classmethod
@@ -103,6 +104,8 @@ class IssueDuty(Duty):
         #: Where the next look goes on; None until it was read from the store.
         self._seen: Seen | None = None
         self._no_folder_until = float("-inf")
+        budget = post.place.budget
+        self._governor = budget if isinstance(budget, Governor) else None
         self._hints: set[int] = set()
         self._mutex = threading.Lock()
 
@@ -121,13 +124,19 @@ class IssueDuty(Duty):
         Raises store errors; whatever was not finished is done by the next step, of whichever peer.
         """
         if not self._options.enabled or not self._hold():
-            return self._options.poll
+            return self._pause
         try:
             return self._step()
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
-            return self._options.poll
+            return self._pause
+
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next look: as configured, or longer where the budget asks for it."""
+        least = 0.0 if self._governor is None else self._governor.intake_pause()
+        return max(self._options.poll, least)
 
     def close(self) -> None:
         """Close the client of GitHub."""
@@ -200,7 +209,7 @@ class IssueDuty(Duty):
             raise
         self._take_in_files()
         said_all = self._say(recognition)
-        return self._options.poll if finished and said_all else _SOON
+        return self._pause if finished and said_all else _SOON
 
     def _since(self) -> Seen:
         if self._seen is None:
@@ -358,8 +367,11 @@ class IssueDuty(Duty):
                 except BadRecord as problem:
                     log.error("nothing can be said on issue %d: %s", entry.number, problem)
                     left -= 1
-                except Limited:
-                    raise
+                except Limited as error:
+                    # What is left is said later, all at once; looking at issues goes on if that is free.
+                    log.warning("what is to be said on GitHub has to wait: %s", error)
+                    left = failures
+                    break
                 except StoreError as error:
                     failures += 1
                     if failures >= _FAILURES:

@@ -37,8 +37,9 @@ class Issues(Section):
         scope="fleet",
     )
     poll: Number = setting(
-        30.0,
-        "Pause between two looks at issues, comments and files; one worker at a time looks.",
+        60.0,
+        "Pause between two looks at issues, comments and files, which one worker does for all. It gets "
+        "longer when GitHub's limits ask for it.",
         json="github.issues.pollSeconds",
         unit="seconds",
         ge=0.5,

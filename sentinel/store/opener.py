@@ -34,10 +34,6 @@ class Opener:
     kind: Literal["local", "remote"]
     open: str
     create: str
-    #: Makes the budget of a store with limits; see `sentinel.fleet.pacing`.
-    budget: str | None = None
-    #: Makes the duties that peers of such a store have besides tasks; see `sentinel.fleet.duty`.
-    duties: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -51,15 +47,45 @@ OPENERS: dict[str, Opener] = {
         "remote",
         "sentinel.github.opening:open_git",
         "sentinel.github.opening:create_git",
-        duties="sentinel.github.duty:duties",
     ),
     "github+api": Opener(
         "remote",
         "sentinel.github.opening:open_api",
         "sentinel.github.opening:create_api",
-        duties="sentinel.github.duty:duties",
     ),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extras:
+    """What stores of one scheme come with besides; each is ``module:function``, or None."""
+
+    #: Makes the budget of a store with limits: see `sentinel.fleet.pacing`.
+    budget: str | None = None
+    #: Tries what the credentials may do there: see `sentinel.fleet.access`.
+    examine: str | None = None
+    #: Says what is left of the limits.
+    limits: str | None = None
+    #: Sets up what belongs to the place besides the store itself.
+    furnish: str | None = None
+    #: Makes what peers do there besides tasks: see `sentinel.fleet.duty`.
+    duties: str | None = None
+
+
+_GITHUB = Extras(
+    budget="sentinel.github.governor:open_governor",
+    examine="sentinel.github.access:examine",
+    limits="sentinel.github.access:limits",
+    furnish="sentinel.github.furniture:furnish",
+    duties="sentinel.github.duty:duties",
+)
+#: Scheme → its extras.
+EXTRAS: dict[str, Extras] = {"github": _GITHUB, "github+api": _GITHUB}
+
+
+def extras_of(url: str) -> Extras:
+    """The extras of a store URL; none for one of another scheme."""
+    return EXTRAS.get(url.partition("://")[0], Extras())
 
 
 def scheme_of(url: str) -> str:
@@ -115,15 +141,6 @@ def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> l
     """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
     creating: Callable[..., list[str]] = resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
-
-
-def duties_of(url: str) -> Callable[[Any], Any] | None:
-    """What makes the duties of the peers of this store (a `sentinel.fleet.duty.MakeDuties`), or None.
-
-    Nothing is imported until it is called. Raises `BadInput` like `scheme_of`.
-    """
-    name = OPENERS[scheme_of(url)].duties
-    return None if name is None else lambda post: resolve(name)(post)
 
 
 def resolve(name: str | None) -> Any:
