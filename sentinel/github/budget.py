@@ -171,10 +171,10 @@ def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
     return LeaseTimes(interval, interval * base.stale / base.interval)
 
 
-def intake_pause(an_hour: float) -> float:
-    """Seconds between two rounds of intake, when ``an_hour`` requests may be planned with."""
+def intake_pause(an_hour: float, least: float = INTAKE_PAUSE) -> float:
+    """Seconds between two rounds of intake, ``least`` or more, with ``an_hour`` requests to plan with."""
     most = _INTAKE_SHARE * an_hour
-    return max(INTAKE_PAUSE, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
+    return max(least, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
 
 
 def mirror_pause(allowed: Allowance) -> float:

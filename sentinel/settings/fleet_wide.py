@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
+from sentinel.settings.issues import Issues
 from sentinel.settings.key import setting
 from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
 
@@ -200,6 +201,7 @@ class GitHub(Section):
         json="github.token",
         env=("GITHUB_TOKEN",),
     )
+    issues: Issues = Issues()
     pushes_per_minute: Number = setting(
         6.0,
         "Pushes to the repository that all workers together are paced to; what GitHub recommends. 0 means no "

@@ -28,7 +28,7 @@ class StoreOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opener:
-    """How to open and create the stores of one URL scheme; both are ``module:function``."""
+    """How to open and create the stores of one URL scheme; all are ``module:function``."""
 
     #: ``local`` when all peers are on this host, which decides default intervals.
     kind: Literal["local", "remote"]
@@ -43,8 +43,16 @@ OPENERS: dict[str, Opener] = {
         ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
         Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
     ),
-    "github": Opener("remote", "sentinel.github.opening:open_git", "sentinel.github.opening:create_git"),
-    "github+api": Opener("remote", "sentinel.github.opening:open_api", "sentinel.github.opening:create_api"),
+    "github": Opener(
+        "remote",
+        "sentinel.github.opening:open_git",
+        "sentinel.github.opening:create_git",
+    ),
+    "github+api": Opener(
+        "remote",
+        "sentinel.github.opening:open_api",
+        "sentinel.github.opening:create_api",
+    ),
 }
 
 
@@ -60,6 +68,8 @@ class Extras:
     limits: str | None = None
     #: Sets up what belongs to the place besides the store itself.
     furnish: str | None = None
+    #: Makes what peers do there besides tasks: see `sentinel.fleet.duty`.
+    duties: str | None = None
 
 
 _GITHUB = Extras(
@@ -67,6 +77,7 @@ _GITHUB = Extras(
     examine="sentinel.github.access:examine",
     limits="sentinel.github.access:limits",
     furnish="sentinel.github.furniture:furnish",
+    duties="sentinel.github.duty:duties",
 )
 #: Scheme → its extras.
 EXTRAS: dict[str, Extras] = {"github": _GITHUB, "github+api": _GITHUB}
