@@ -5,7 +5,7 @@ from __future__ import annotations
 from sentinel.client.connection import Connection
 from sentinel.client.records import unreadable
 from sentinel.client.waiting import acquire_when_free
-from sentinel.errors import BadInput, BadRecord
+from sentinel.errors import BadInput, BadRecord, LockHeld
 from sentinel.fleet import locks
 from sentinel.fleet.acquisition import Acquisition
 from sentinel.fleet.observer import KeptObserver, Observer
@@ -59,6 +59,9 @@ class LockCalls(Connection):
             if dry_run:
                 return acquisition.attempt(dry_run=True)
             return acquire_when_free(acquisition, kept, wait=wait)
+        except LockHeld:
+            acquisition.give_up()
+            raise
         except BadRecord as problem:
             raise unreadable(problem) from problem
 

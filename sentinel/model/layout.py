@@ -8,6 +8,8 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``contention/<name>``  how often a named lock was wanted while another held it
 =====================  ===========================================================================
 """
 
@@ -29,6 +31,11 @@ DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+TOTALS = "totals/"
+CONTENTION = "contention/"
+
+#: Stands for all workers that were forgotten when they left; no id begins like this.
+FORGOTTEN = ".forgotten"
 
 
 def task_key(task_id: str) -> str:
@@ -54,6 +61,16 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def totals_key(worker_id: str) -> str:
+    """Where it is counted what a worker did."""
+    return TOTALS + worker_id
+
+
+def contention_key(lock: str) -> str:
+    """Where it is counted how often a named lock was in other hands."""
+    return CONTENTION + lock
 
 
 def session_register(incarnation: str) -> str:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from sentinel.clock import Clock, Event, rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet.view import load_session
+from sentinel.model.counts import Counts
 from sentinel.model.layout import session_register
 from sentinel.model.lease import LeaseTimes
 from sentinel.model.worker import Session, Status
@@ -30,6 +31,7 @@ class Load:
     status: Status = "online"
     active_tasks: int = 0
     max_tasks: int = 0
+    counts: Counts = dataclasses.field(default_factory=Counts)
     #: When the control loop last came round, on this machine's clock.
     progress: float
 
@@ -93,6 +95,7 @@ class Beat:
             active_tasks=load.active_tasks,
             max_tasks=load.max_tasks,
             sent_at=rfc3339(self._clock.wall()),
+            counts=load.counts,
         )
         self._lease.sending(self._seq, self._clock.now(), session.ttl)
         try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
+from sentinel.fleet.counting import end_of
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
@@ -25,7 +26,7 @@ from sentinel.peer.claims import Chooser
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.work import Counters, Planned, Work
-from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register, Transaction
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ class Peer:
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
+            counts=self.counters.frozen(),
             progress=self._clock.now(),
         )
 
@@ -235,6 +237,9 @@ class Peer:
             at = rfc3339(self._clock.wall())
             if failover.seal(self._store, found, by=self._me, sent_at=at):
                 gone.add(found.incarnation)
+                counted = failover.count(self._change(view), view, found)
+                if counted is not None:
+                    yield Planned(counted, _nothing)
                 burial = failover.bury(self._change(view), found, by=self._me)
                 yield Planned(burial, self._buried(found))
         for transaction in failover.orphans(
@@ -286,6 +291,8 @@ class Peer:
         def settle(outcome: Outcome) -> None:
             if isinstance(outcome, Refused):
                 self._chooser.pass_by(claimed.id, claimed.rev)
+            if isinstance(outcome, Conflicted):
+                self.counters.lost_claims += 1
             if isinstance(outcome, Committed):
                 self.counters.claimed += 1
                 self._work.start(claimed)
@@ -332,7 +339,21 @@ class Peer:
         wall, forget = self._clock.wall(), self._options.forget
         leaving = registry.leave(change, view, self._incarnation, endings, wall=wall, forget=forget)
         self._leaving = True
-        self._commit([Planned(leaving, self._left)])
+        # Of a fenced incarnation one transaction may land, and no other.
+        counted = self._count(view) if self.fenced is None else None
+        last = Planned(leaving, self._left)
+        self._commit([last] if counted is None else [Planned(counted, _nothing), last])
+
+    def _count(self, view: View) -> Transaction | None:
+        return end_of(
+            self._transactor.change(view.snapshot),
+            view.snapshot,
+            worker=self._me,
+            incarnation=self._incarnation.id,
+            counts=self.counters.frozen(),
+            crashed=False,
+            forget=self._options.forget,
+        )
 
     def _left(self, outcome: Outcome) -> None:
         if isinstance(outcome, Committed):

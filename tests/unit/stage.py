@@ -16,7 +16,7 @@ from sentinel.model.codec import encode_document
 from sentinel.model.ids import IdSource
 from sentinel.model.task import Ending, Task
 from sentinel.model.worker import Incarnation, Session, Worker
-from sentinel.store.base import ABSENT, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Snapshot, Store, Transaction
 from sentinel.store.memory import MemoryFleet, MemoryStore
 from sentinel.store.transact import Transactor
 from sentinel.testing.clock import ManualClock
@@ -59,7 +59,7 @@ class Stage:
         *,
         actor: str = "tester",
         state_folder: Path | None = None,
-        store: MemoryStore | None = None,
+        store: Store | None = None,
         **options: Any,
     ) -> Client:
         """A client with a connection of its own."""
