@@ -120,11 +120,13 @@ def _options(
     import os
     import socket
 
+    import psutil
+
     from sentinel import __version__
+    from sentinel.cli.workshop import balancer
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
-    from sentinel.fleet.balancers import find
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
@@ -154,6 +156,9 @@ def _options(
             role=settings.worker.role,
             max_tasks=slots,
             types=types,
+            capabilities=settings.worker.capabilities,
+            cpu_cores=settings.worker.cpu_cores or os.cpu_count() or 0,
+            memory_mb=settings.worker.memory_mb or psutil.virtual_memory().total // 2**20,
             limits={name: declared_limits(workshop, name) for name in types if name != SHELL},
             version=__version__,
         ),
@@ -162,8 +167,11 @@ def _options(
             times=settings.lease(kind_of(invocation.store_url())),
             max_tasks=slots,
             types=frozenset(types),
-            balancer=find(settings.load_balancer.strategy),
+            balancer=balancer(settings),
             balancer_options=settings.load_balancer.options,
+            pattern=settings.load_balancer.pattern,
+            group_by=settings.load_balancer.group_by,
+            rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
             forget=ephemeral,

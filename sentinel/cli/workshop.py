@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sentinel
 from sentinel.errors import BadInput, ConfigurationError
-from sentinel.fleet.balancers import find
+from sentinel.fleet.balancers import Balancer, configured
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.plan import Limits, Workshop, import_path
 from sentinel.peer.run.registered import Registered, load
@@ -30,6 +30,12 @@ def problems(settings: Settings) -> Sequence[str]:
     return ()
 
 
+def balancer(settings: Settings) -> Balancer:
+    """The balancer that the settings ask for. Raises `BadInput`."""
+    chosen = settings.load_balancer
+    return configured(chosen.strategy, chosen.options, affinity=chosen.affinity_enabled)
+
+
 def workshop(settings: Settings) -> Workshop:
     """What tasks are run with, by the settings in force.
 
@@ -45,7 +51,7 @@ def workshop(settings: Settings) -> Workshop:
         for name in sorted(commands.keys() & types.keys())
     ]
     try:
-        find(settings.load_balancer.strategy)
+        balancer(settings)
     except BadInput as error:
         found.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
     if found:

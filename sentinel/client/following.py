@@ -12,6 +12,7 @@ from sentinel.client.records import find
 from sentinel.client.waiting import Changed, wait_until_ended
 from sentinel.errors import NotFound, StoreError, TaskFailed
 from sentinel.fleet import board, tasks
+from sentinel.fleet.balancers import configured
 from sentinel.fleet.why import Reason, why
 from sentinel.model import codec, layout
 from sentinel.model.ids import check_id
@@ -101,10 +102,18 @@ class TaskCalls(Connection):
         return self._transact(decide, dry_run=dry_run)
 
     def why(self, id: str) -> Reason:
-        """Why the task waits, where it runs, or how it ended. Raises `NotFound`."""
+        """Why the task waits, where it runs, or how it ended.
+
+        Raises `NotFound`, and `BadInput` when the configured balancer cannot be had.
+        """
         task = self.get(id)
         registers = self.store.published()
-        return why(task, self.view(), registers, wall=self._clock.wall(), strategy=self._options.strategy)
+        options = self._options
+        balancer = configured(options.strategy, options.balancer_options, affinity=options.affinity)
+        wall = self._clock.wall()
+        return why(
+            task, self.view(), registers, wall=wall, balancer=balancer, options=options.balancer_options
+        )
 
     def log(self, id: str) -> bytes:
         """What the task printed so far if it runs on this host, or in its last ended attempt.

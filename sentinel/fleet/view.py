@@ -8,6 +8,7 @@ from typing import Any
 
 from sentinel.errors import BadRecord
 from sentinel.model import layout
+from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
 from sentinel.model.task import Task
@@ -19,6 +20,7 @@ _LOADERS: Mapping[str, Callable[[str, Document], Any]] = {
     layout.WORKERS: Worker.load,
     layout.INCARNATIONS: Incarnation.load,
     layout.LOCKS: Lock.load,
+    layout.ASSIGNMENTS: Assignment.load,
 }
 
 
@@ -60,6 +62,7 @@ class View:
     workers: Mapping[str, Worker]
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
+    assignments: Mapping[str, Assignment]
     problems: tuple[BadRecord, ...]
     #: Remembers across views; what it gives depends on the snapshot alone.
     ended: EndedTasks = dataclasses.field(default_factory=EndedTasks, compare=False)
@@ -109,6 +112,7 @@ class Reader:
             workers=folders[layout.WORKERS],
             incarnations=folders[layout.INCARNATIONS],
             locks=folders[layout.LOCKS],
+            assignments=folders[layout.ASSIGNMENTS],
             problems=tuple(problems),
             ended=self._ended,
         )

@@ -10,6 +10,7 @@
 ``locks/.floor``       the epoch above which a new lock starts
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
 ``contention/<name>``  how often a named lock was wanted while another held it
+``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
 
@@ -33,6 +34,7 @@ INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
 TOTALS = "totals/"
 CONTENTION = "contention/"
+ASSIGNMENTS = "assignments/"
 
 #: Stands for all workers that were forgotten when they left; no id begins like this.
 FORGOTTEN = ".forgotten"
@@ -71,6 +73,11 @@ def totals_key(worker_id: str) -> str:
 def contention_key(lock: str) -> str:
     """Where it is counted how often a named lock was in other hands."""
     return CONTENTION + lock
+
+
+def assignment_key(worker_id: str) -> str:
+    """Where a coordinator says what a worker is to take next."""
+    return ASSIGNMENTS + worker_id
 
 
 def session_register(incarnation: str) -> str:

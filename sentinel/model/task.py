@@ -32,6 +32,8 @@ ALONE_AFTER = 3
 DEAD_AFTER_ALONE = 2
 #: How many events a history keeps from each end.
 HISTORY_ENDS = 50
+#: How many workers a task remembers to have failed on.
+MAX_FAILED_ON = 20
 #: Backoff before the n-th automatic retry is 2^(n-1) seconds, up to this many.
 MAX_BACKOFF = 300.0
 #: Longest note in a history and longest reason, in characters; fifty of them from each end must fit.
@@ -105,6 +107,8 @@ class Task:
     retries_left: int = 0
     #: Started attempts of this run whose worker was lost.
     losses: int = 0
+    #: Workers on which the last attempts of this run failed; another takes the next, if there is another.
+    failed_on: tuple[str, ...] = ()
     #: Ends of attempts other than success, by cause, over all runs.
     causes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     #: Seconds for which a peer must have seen this record unchanged, on its own clock, before it may claim
@@ -184,6 +188,7 @@ class Task:
             finished_at=fields.maybe_text("finished_at"),
             retries_left=fields.count("retries_left", 0),
             losses=fields.count("losses", 0),
+            failed_on=fields.texts("failed_on"),
             causes=fields.counts("causes"),
             backoff=fields.seconds("backoff", 0.0),
             cancel_requested=fields.maybe_text("cancel_requested"),
@@ -285,7 +290,10 @@ def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
         used = task.retries - task.retries_left
         pause = min(MAX_BACKOFF, 2.0**used)
         note = f"again in {pause:g} s, after {ending.cause}: {error['message']}"
-        task = dataclasses.replace(task, retries_left=task.retries_left - 1, backoff=pause)
+        elsewhere = [name for name in task.failed_on if name != task.owner]
+        failed_on = (*elsewhere, task.owner or "")[-MAX_FAILED_ON:]
+        left = task.retries_left - 1
+        task = dataclasses.replace(task, retries_left=left, backoff=pause, failed_on=failed_on)
         return _requeue(task, wall, note)
     return _end_run(task, "failed", "failed", wall, reason=f"{ending.cause}: {error['message']}")
 
@@ -329,6 +337,7 @@ def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
         attempt=0,
         retries_left=task.retries,
         losses=0,
+        failed_on=(),
         backoff=0.0,
         error=None,
         exit_code=None,

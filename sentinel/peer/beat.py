@@ -32,6 +32,8 @@ class Load:
     active_tasks: int = 0
     max_tasks: int = 0
     counts: Counts = dataclasses.field(default_factory=Counts)
+    cpu_percent: float = 0.0
+    served: int = 0
     #: When the control loop last came round, on this machine's clock.
     progress: float
 
@@ -94,6 +96,8 @@ class Beat:
             status=load.status,
             active_tasks=load.active_tasks,
             max_tasks=load.max_tasks,
+            cpu_percent=load.cpu_percent,
+            served=load.served,
             sent_at=rfc3339(self._clock.wall()),
             counts=load.counts,
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.fleet.balancers import Balancer
+from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.model.lease import POLL, LeaseTimes
 
 
@@ -22,11 +23,23 @@ class PeerOptions:
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     #: Longest pause between two looks, in seconds.
     poll: float = POLL
-    #: Seconds after which a task that another peer should have claimed may be taken by anyone.
+    #: Seconds after which a task that another peer should have claimed may be taken by others; never less
+    #: than that peer needs to look, see `patience`.
     claim_grace: float = 1.0
+    #: Who assigns tasks: every peer for itself, one for all, or leaders for their own.
+    pattern: Pattern = "peer_to_peer"
+    #: What makes a group with a leader of its own.
+    group_by: GroupBy = "region"
+    #: Seconds between two looks of a coordinator for a better distribution of what it has assigned.
+    rebalance: float = 60.0
     #: Seconds between SIGTERM and SIGKILL for a task that is cancelled or drained.
     stop_grace: float = 5.0
     #: Whether peers recover the work of silent ones at all (the guide's ``recoveryEnabled``).
     recovery: bool = True
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a task is left to whose turn it is."""
+        return max(self.claim_grace, 1.5 * self.poll)

@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
+from sentinel.fleet.balancers import Candidate
+from sentinel.fleet.candidates import candidates
 from sentinel.fleet.counting import end_of
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
@@ -23,6 +26,7 @@ from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
+from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.work import Counters, Planned, Work
@@ -58,6 +62,7 @@ class Peer:
         proof: DeathProof,
         counters: Counters,
         housekeeping: Callable[[View], None],
+        cpu: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._options = options
         self._transactor = transactor
@@ -70,6 +75,10 @@ class Peer:
         self._housekeeping = housekeeping
         self._reader = Reader()
         self._chooser = Chooser(options)
+        self._coordination = Coordination(options, incarnation.id)
+        self._cpu = cpu
+        #: When this peer saw that it is to drain by a deadline, on its own clock.
+        self._drain_seen: float | None = None
         self._me = options.worker
         self._incarnation = incarnation
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
@@ -154,6 +163,8 @@ class Peer:
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
             counts=self.counters.frozen(),
+            cpu_percent=self._cpu(),
+            served=self.counters.ended,
             progress=self._clock.now(),
         )
 
@@ -177,11 +188,14 @@ class Peer:
             self._lease.fence("its incarnation was failed over")
             self._hurry = True
             return
+        self._heed_orders(view)
+        if self.phase is Phase.ENDING:
+            return
         self._work.stop_unwanted(view)
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
-        if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
-            batch += self._claims(view, registers)
+        if self._lease.begun and self._lease.fenced is None:
+            batch += self._shares(view, registers)
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -276,8 +290,45 @@ class Peer:
                     cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
                     yield Planned(cancelled, _nothing)
 
-    def _claims(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
-        for task in self._chooser.choose(view, registers, self._observer, self._work.running):
+    def _heed_orders(self, view: View) -> None:
+        """What a person wants of this incarnation, by its worker's record."""
+        record = view.workers.get(self._me)
+        if record is None or record.drain != self._incarnation.id:
+            return
+        now = self._clock.now()
+        if self._drain_seen is None:
+            log.info("%s is to drain", self._me)
+            self._drain_seen = now
+        self.drain()
+        if record.drain_deadline and now - self._drain_seen >= record.drain_deadline:
+            log.warning("%s ends what still runs: the deadline for its draining has passed", self._me)
+            self.end()
+            self._hurry = True
+
+    def _shares(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
+        """What this peer takes, and what it means for others where it assigns their tasks."""
+        waiting = self._chooser.waiting(view)
+        workers = list(candidates(view, registers, self._observer))
+        me = view.workers.get(self._me)
+        if self.phase is Phase.WORKING and me is not None and not me.cordoned:
+            lock = lock_over(me, self._options.pattern, self._options.group_by)
+            led = in_charge(view, registers, self._observer, lock)
+            yield from self._claims(view, waiting, workers, led=led)
+        for transaction in self._coordination.act(
+            view,
+            self._observer,
+            workers,
+            waiting,
+            lambda: self._change(view),
+            now=self._clock.now(),
+            wall=self._clock.wall(),
+        ):
+            yield Planned(transaction, _nothing)
+
+    def _claims(
+        self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
+    ) -> Iterator[Planned]:
+        for task in self._chooser.choose(view, waiting, workers, self._work.running, led=led):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,

@@ -22,6 +22,7 @@ from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
+from sentinel.peer.busyness import Busyness
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -181,6 +182,7 @@ class Service:
             proof=self._host.proof,
             counters=counters,
             housekeeping=self._host.housekeeping,
+            cpu=Busyness(self._clock, self._around.cpu_percent).percent,
         )
         # A connection of its own: a commit that hangs must not keep the beat from being sent.
         store = self._open_store()

@@ -158,6 +158,7 @@ class Process:
             supervise=self._supervise,
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
+            cpu_percent=lambda: 0.0,
         )
 
     def rng(self) -> random.Random:
