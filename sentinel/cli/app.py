@@ -55,6 +55,7 @@ class Root(LazyGroup):
         "worker": ("sentinel.cli.worker_group:worker", "Run a worker on this machine."),
         "workers": ("sentinel.cli.workers:workers", "List, show and remove workers."),
         "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),
+        "cluster": ("sentinel.cli.cluster:cluster", "See how the whole fleet is and what it does."),
         "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
         "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
         "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),

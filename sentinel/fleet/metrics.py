@@ -41,6 +41,7 @@ class WorkerMetrics:
     #: False for one that left of its own accord: nobody misses it.
     expected: bool
     region: str | None
+    role: str | None
     active_tasks: int
     max_tasks: int
     utilization: float
@@ -61,6 +62,10 @@ class WorkerMetrics:
     tasks_failed: int
     success_rate: float | None
     mean_run_seconds: float | None
+    #: By its last beat, in percent of its machine; None while it does not beat.
+    cpu_percent: float | None
+    memory_percent: float | None
+    disk_percent: float | None
     problem: str | None
 
 
@@ -256,6 +261,7 @@ def _worker(
         healthy=row.status in HEALTHY,
         expected=not left,
         region=row.region,
+        role=row.role,
         active_tasks=row.active_tasks,
         max_tasks=row.max_tasks,
         utilization=row.load,
@@ -273,6 +279,9 @@ def _worker(
         tasks_failed=failed,
         success_rate=share(done, done + failed),
         mean_run_seconds=_mean(_between(task.started_at, task.finished_at) for task in ended),
+        cpu_percent=None if session is None else session.cpu_percent,
+        memory_percent=None if session is None else session.memory_percent,
+        disk_percent=None if session is None else session.disk_percent,
         problem=row.problem,
     )
 

@@ -38,6 +38,14 @@ class Load:
     progress: float
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How full the machine is, in percent."""
+
+    memory_percent: float = 0.0
+    disk_percent: float = 0.0
+
+
 class Beat:
     """Beats for one incarnation until it is fenced or stopped."""
 
@@ -51,6 +59,7 @@ class Beat:
         worker: str,
         lease: Lease,
         load: Callable[[], Load],
+        room: Callable[[], Room] = Room,
         changed: Callable[[], None],
     ) -> None:
         self._store = store
@@ -61,6 +70,7 @@ class Beat:
         self._register = session_register(incarnation)
         self._lease = lease
         self._load = load
+        self._room = room
         # Called when the control loop should look: at the first confirmed beat, and when fenced.
         self._changed = changed
         self._seq = 0
@@ -100,6 +110,7 @@ class Beat:
             served=load.served,
             sent_at=rfc3339(self._clock.wall()),
             counts=load.counts,
+            **dataclasses.asdict(self._room()),
         )
         self._lease.sending(self._seq, self._clock.now(), session.ttl)
         try:
