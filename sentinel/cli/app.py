@@ -57,6 +57,7 @@ class Root(LazyGroup):
         "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),
         "cluster": ("sentinel.cli.cluster:cluster", "See how the whole fleet is and what it does."),
         "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
+        "failover": ("sentinel.cli.failover:failover", "Take over for dead workers by hand."),
         "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
         "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),
     },
