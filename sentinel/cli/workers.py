@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from sentinel.cli.context import Invocation, pass_invocation, warn_of_problems
@@ -17,6 +19,7 @@ from sentinel.cli.output import (
     show_rows,
 )
 from sentinel.cli.values import an_id
+from sentinel.cli.worker_filters import fits, worker_filters
 
 _COLUMNS: Columns = {
     "ID": "id",
@@ -42,6 +45,7 @@ _WIDE: Columns = {
     commands_at={
         "list": ("sentinel.cli.workers:list_workers", "List all registered workers."),
         "show": ("sentinel.cli.workers:show", "Show one worker."),
+        "capacity": ("sentinel.cli.worker_capacity:capacity", "Show what each worker can take."),
         "remove": ("sentinel.cli.workers:remove", "Forget a worker that does not run any more."),
     },
 )
@@ -57,18 +61,20 @@ def workers() -> None:
 
 
 @click.command("list")
+@worker_filters
 @output_option
 @pass_invocation
-def list_workers(invocation: Invocation, output: Output) -> None:
-    """List all registered workers, one row each.
+def list_workers(invocation: Invocation, /, output: Output, **filters: Any) -> None:
+    """List all registered workers, one row each, or those that fit every filter.
 
     \b
     Examples:
       sentinel workers list
-      sentinel workers list -o json
+      sentinel workers list --status online,busy --region eu-west-1
+      sentinel workers list --free 2 --role follower -o json
     """
     with invocation.client() as client:
-        rows = [row.document() for row in client.workers()]
+        rows = [row.document() for row in client.workers() if fits(row, **filters)]
         unreadable = len(client.view().problems)
     show_rows(rows, _COLUMNS, output, wide=_WIDE)
     warn_of_problems(unreadable)

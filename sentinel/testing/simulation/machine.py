@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
+from sentinel.peer.beat import Room
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
 from sentinel.testing.checker import Checker, Sender
@@ -159,6 +160,7 @@ class Process:
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
             cpu_percent=lambda: 0.0,
+            room=lambda _: Room(),
         )
 
     def rng(self) -> random.Random:
