@@ -6,12 +6,13 @@ which no member of the fleet knows. The first thing that should not be raises `V
 invariant.
 The state is judged as it grows, so the checker needs no history of it.
 
-I12 (one comment per outbox entry) is judged where there is an outbox.
+I12 (at rest, one comment per outbox entry) is no matter of the state alone: its rules belong beside those in
+`sentinel.testing.checking`, told of what lands by `Checker.committed` and asked in `Checker.at_rest`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sentinel.model import layout
@@ -149,6 +150,7 @@ class Checker:
             "tasks": len(self._records.submitted),
             "claims": len(self._records.claims),
             "results": len(self._records.results),
+            "dead": sum(document["state"] == "dead" for document in self._tasks()),
             "incarnations": len(self._truth.lives),
             "transactions": len(self._landed),
         }
@@ -156,11 +158,13 @@ class Checker:
     @property
     def waiting(self) -> list[str]:
         """Ids of the tasks that have not ended."""
-        return [
-            task
-            for task in self._records.submitted
-            if (document := self._find(task)) is not None and document["state"] not in ENDED
-        ]
+        return [document["id"] for document in self._tasks() if document["state"] not in ENDED]
+
+    def _tasks(self) -> Iterator[Document]:
+        for task in self._records.submitted:
+            document = self._find(task)
+            if document is not None:
+                yield document
 
     def _find(self, task: str) -> Document | None:
         for key in (layout.task_key(task), layout.done_key(task)):

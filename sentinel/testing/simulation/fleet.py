@@ -129,6 +129,7 @@ def serve(
 ) -> None:
     """Be the worker daemon, until it is told to stop or cannot go on."""
     machine = process.machine
+    process.vigilant = True
     Service(
         options=ServiceOptions(
             worker=Worker(

@@ -19,6 +19,8 @@ class Trace:
         self._hash = hashlib.sha256()
         self._lines: collections.deque[tuple[float, str, str]] = collections.deque(maxlen=keep)
         self.events = 0
+        #: How often each raised an alarm.
+        self.alarms: collections.Counter[str] = collections.Counter()
         self.switches = 0
 
     def switched(self, at: float, actor: int) -> None:
@@ -29,6 +31,8 @@ class Trace:
     def note(self, at: float, who: str, what: str) -> None:
         """``who`` (an actor, the store, the faults) did ``what``."""
         self.events += 1
+        if "ALARM" in what:
+            self.alarms[who] += 1
         self._hash.update(f"{at!r} {who} {what}\n".encode("utf-8", "backslashreplace"))
         self._lines.append((at, who, what))
 
