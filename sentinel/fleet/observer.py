@@ -8,12 +8,11 @@ no observation.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentinel.model.lock import MAX_TTL
 from sentinel.store.base import ABSENT, Expected
@@ -22,8 +21,7 @@ from sentinel.store.base import ABSENT, Expected
 _FORGET_AFTER = 2 * MAX_TTL
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One version of one watched thing, as long as it stays unchanged."""
 
     #: None for a thing that is missing: a missing session is silent too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from typing import Literal
+from typing import Literal, NamedTuple
 
 #: Whether a request was garbled before or after the store did it.
 Garbled = Literal["before", "after"]
@@ -50,18 +50,17 @@ class Link:
     seen: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
+class Passage(NamedTuple):
     """What becomes of one call."""
 
-    #: Refused: certainly not applied, and for this reason.
-    refused: str | None = None
-    #: What comes back is no answer.
-    garbled: Garbled | None = None
     #: Seconds until the store does it; None for never.
     request: float | None
     #: Seconds from then until the reply is there; None for never.
     reply: float | None
+    #: Refused: certainly not applied, and for this reason.
+    refused: str | None = None
+    #: What comes back is no answer.
+    garbled: Garbled | None = None
     #: Seconds by which a read shows an older state.
     lag: float = 0.0
 
@@ -72,8 +71,9 @@ def passage(rng: random.Random, weather: Weather, link: Link, now: float) -> Pas
     request = least + rng.expovariate(1.0) * mean
     reply = least + rng.expovariate(1.0) * mean
     # Each is drawn whether it is needed or not, so that one fault more does not change all that follows.
-    luck = [rng.random() for _ in range(6)]
-    extent = [rng.random() for _ in range(4)]
+    draw = rng.random
+    luck = (draw(), draw(), draw(), draw(), draw(), draw())
+    extent = (draw(), draw(), draw(), draw())
     if now < weather.down_until or luck[0] < weather.refused:
         return Passage(refused="the store refuses connections", request=request, reply=None)
     if now < link.requests_cut_until:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sentinel.errors import OutcomeUnknown, Rewound, StoreError, Unavailable
-from sentinel.model.codec import Document
+from sentinel.model.codec import FORMAT, Document
 from sentinel.store.base import (
     ABSENT,
     DELETE,
@@ -125,6 +125,7 @@ class Server:
         #: (key, bytes, function) → what the function made of it.
         self.parsed: dict[tuple[str, bytes, Callable[[str, Document], Any]], Any] = {}
         self._senders: dict[str, Sender] = {}
+        self._newest = _Seen(self, self.fleet.head)
         self._commit_times = [0.0]
         self._register_times = [0.0]
         self._register_states: list[dict[str, Register]] = [{}]
@@ -154,7 +155,13 @@ class Server:
         """The newest state, or the one of ``lag`` seconds ago if the reader has not seen a later one."""
         wanted = bisect.bisect_right(self._commit_times, self._baton.now - lag) - 1 if lag else self.revision
         oldest = max(0, self.revision - _STATES + 1)
-        return _Seen(self, self.fleet.history[max(wanted, at_least, oldest)])
+        number = max(wanted, at_least, oldest)
+        if self._newest.number != number:
+            shown = _Seen(self, self.fleet.history[number])
+            if number < self.revision:
+                return shown
+            self._newest = shown
+        return self._newest
 
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         """Land a batch, and have it judged."""
@@ -211,7 +218,7 @@ class Server:
             if written is None:
                 registers.pop(name, None)
             else:
-                registers[name] = Register(outcome.revision, json.loads(self.fleet.registers[name]))
+                registers[name] = Register(outcome.revision, {"format": FORMAT, **written})
             self._register_states.append(registers)
             if len(self._register_states) > _STATES:
                 self._register_states[-_STATES - 1] = {}

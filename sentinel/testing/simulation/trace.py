@@ -8,6 +8,7 @@ import logging
 import struct
 from collections.abc import Callable
 
+_SWITCH = struct.Struct("<dI").pack
 #: How many lines are kept for the timeline.
 _KEPT = 4_000
 
@@ -26,7 +27,7 @@ class Trace:
     def switched(self, at: float, actor: int) -> None:
         """The actor of this number goes on."""
         self.switches += 1
-        self._hash.update(struct.pack("<dI", at, actor))
+        self._hash.update(_SWITCH(at, actor))
 
     def note(self, at: float, who: str, what: str) -> None:
         """``who`` (an actor, the store, the faults) did ``what``."""
