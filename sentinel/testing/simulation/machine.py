@@ -115,6 +115,8 @@ class Process:
         self.name = name
         self.pid = pid
         self.dead = False
+        #: Whether it is a worker's daemon, which says aloud what is wrong with the state.
+        self.vigilant = False
         self.incarnation: str | None = None
         self.supervisor: Supervisor | None = None
         self.actors: list[Actor] = []
