@@ -16,7 +16,7 @@ import math
 RATE_ERROR = 0.10
 #: Seconds that ending all task processes may take once it has begun.
 GRACE = 1.0
-#: No beat waits longer than this for its reply, in seconds.
+#: Nothing waits longer than this for its reply, in seconds.
 MAX_WRITE_TIMEOUT = 15.0
 #: Longest pause in seconds between two looks of a peer on a local store, and the fraction by which it varies.
 POLL = 1.0
@@ -62,6 +62,11 @@ class LeaseTimes:
     def write_timeout(self) -> float:
         """Seconds a beat may wait for its reply; below the interval, so that beats do not pile up."""
         return min(0.8 * self.interval, MAX_WRITE_TIMEOUT)
+
+    @property
+    def exchange_timeout(self) -> float:
+        """Seconds that the control loop waits for one reply: hanging for the TTL, it would stop the beats."""
+        return min(self.stale / 4, MAX_WRITE_TIMEOUT)
 
     def poll(self, *, remote: bool) -> float:
         """Longest pause between two looks of a peer, in seconds; longer where the store is ``remote``."""
