@@ -79,13 +79,13 @@ class LeaseTimes:
 
         One peer must observe without interruption for that long, and neither rate limits nor a wait for
         a free slot are in it. ``poll`` is the observer's longest pause between looks, ``jitter`` the
-        fraction by which it varies, ``round_trip`` the time of one request, ``announced`` the TTL that
-        the crashed peer announced, if it differs from ours.
+        fraction by which it varies, ``round_trip`` the time of one look, ``announced`` the TTL that the
+        crashed peer announced, if it differs from ours.
         """
         silence = max(self.stale, announced) / (1 - RATE_ERROR)
-        # Four requests stand between the last look and the freed task: the look itself, the seal, the
-        # transaction, and the claim.
-        return silence + 2 * poll * (1 + jitter) + self.write_timeout + 4 * round_trip
+        # Two looks and three writes stand at the end of it: the look that shows the silence, the seal, the
+        # transaction, the look that shows the freed task, and the claim. A write asks first what is there.
+        return silence + 2 * poll * (1 + jitter) + self.write_timeout + (2 + 3 * 2) * round_trip
 
 
 def work_limit(ttl: float) -> float:

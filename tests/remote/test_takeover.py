@@ -74,9 +74,9 @@ def test_the_work_of_a_killed_peer_is_claimed_by_another_within_the_printed_boun
         print(f"{len(seconds)} of {KILLS} kills: {', '.join(f'{one:.1f}' for one in seconds[-AT_ONCE:])} s")
     seconds.sort()
     print(
-        f"takeover after {len(seconds)} kills: min {seconds[0]:.2f} s, median {statistics.median(seconds):.2f} "
-        f"s, max {seconds[-1]:.2f} s; printed bound {bound:.1f} s (a beat every {INTERVAL} s, dead after "
-        f"{STALE} s of silence)"
+        f"takeover after {len(seconds)} kills: min {seconds[0]:.2f} s, "
+        f"median {statistics.median(seconds):.2f} s, max {seconds[-1]:.2f} s; "
+        f"printed bound {bound:.1f} s (a beat every {INTERVAL} s, dead after {STALE} s of silence)"
     )
     assert problems(History(repository).task_versions()) == []
     assert len(seconds) == KILLS
@@ -102,7 +102,7 @@ def one_round(fleet: RemoteFleet, observer: Client, rng: random.Random, number: 
     for name in victims:
         fleet.kill(name)
         killed_at[name] = time.monotonic()
-    seconds = {}
+    seconds: dict[str, float] = {}
     while len(seconds) < len(victims):
         epochs = {task.id: task.epoch for task in chosen(observer, ids)}
         for name in victims:
@@ -114,11 +114,11 @@ def one_round(fleet: RemoteFleet, observer: Client, rng: random.Random, number: 
     for name in victims:
         fleet.start_apart(name, "--max-tasks", "8")
     all_at_work(fleet, observer)
-    until(
-        lambda: all(task.ended for task in chosen(observer, ids)),
-        within=PATIENCE,
-        what="the end of all tasks",
-    )
+
+    def over() -> bool:
+        return all(task.ended for task in chosen(observer, ids))
+
+    until(over, within=PATIENCE, what="the end of all tasks")
     return list(seconds.values())
 
 

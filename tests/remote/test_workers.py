@@ -48,7 +48,7 @@ def test_the_printed_bound_counts_the_longer_pauses_between_looks_at_a_far_store
     said = fleet.run("doctor", environ=usual).stdout
     found = re.search(r"is free again within ([\d.]+) s", said)
     assert found is not None, said
-    # Silence, two of the longest pauses, and a beat that was under way; four requests come on top.
+    # Silence, two of the longest pauses, and a beat that was under way; eight requests come on top.
     assert float(found[1]) >= 120 / 0.9 + 2 * 10 * 1.1 + 15
 
 
