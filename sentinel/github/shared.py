@@ -61,8 +61,14 @@ class Shared:
     def _exchange(self, timeout: float) -> tuple[str, float]:
         """A new token of the App's installation, and the seconds that it lasts."""
         described = self.credential.described
+        app = github.Auth.AppAuth(self.credential.app_id, self.credential.private_key() or "none")
         try:
-            app = github.Auth.AppAuth(self.credential.app_id, self.credential.private_key())
+            app.create_jwt()
+        except Exception as error:  # noqa: BLE001 - the signing library has errors of its own, which may show the key
+            raise Unauthorised(
+                f"{described} has no private key that can be used ({type(error).__name__})"
+            ) from None
+        try:
             integration = github.GithubIntegration(
                 auth=app,
                 base_url=self._api_url,
@@ -85,10 +91,7 @@ class Shared:
         except requests.RequestException as error:
             raise Unavailable(f"GitHub cannot be reached: {type(error).__name__}") from None
         except (ValueError, TypeError) as error:
-            # What is not a private key is shown by no error of ours.
-            raise Unauthorised(
-                f"{described} has no private key that can be used ({type(error).__name__})"
-            ) from None
+            raise Unavailable(f"GitHub gave no token to {described} ({type(error).__name__})") from None
         lasts = (
             given.expires_at - datetime.datetime.fromtimestamp(self._clock.wall(), datetime.UTC)
         ).total_seconds()
