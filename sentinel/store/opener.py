@@ -45,6 +45,8 @@ OPENERS: dict[str, Opener] = {
         ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
         Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
     ),
+    "github": Opener("remote", "sentinel.github.opening:open_git", "sentinel.github.opening:create_git"),
+    "github+api": Opener("remote", "sentinel.github.opening:open_api", "sentinel.github.opening:create_api"),
 }
 
 

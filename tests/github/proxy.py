@@ -184,7 +184,7 @@ class Proxy:
             name.lower(): value for name, value in answer.getheaders() if name.lower() not in _HOPS
         }
         self._put_right(exchange)
-        for watcher in self.watchers:
+        for watcher in list(self.watchers):
             watcher(exchange)
 
     def _put_right(self, exchange: Exchange) -> None:
@@ -202,6 +202,7 @@ class Proxy:
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
