@@ -58,6 +58,8 @@ class Root(LazyGroup):
         "cluster": ("sentinel.cli.cluster:cluster", "See how the whole fleet is and what it does."),
         "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
         "failover": ("sentinel.cli.failover:failover", "Take over for dead workers by hand."),
+        "github": ("sentinel.cli.github:github", "Try, set up and watch a fleet on GitHub."),
+        "budget": ("sentinel.cli.budget:budget", "Predict what a fleet on GitHub will send."),
         "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
         "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),
     },

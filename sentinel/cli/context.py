@@ -15,6 +15,8 @@ from sentinel.folders import state_folder
 if TYPE_CHECKING:
     from sentinel.client import Client
     from sentinel.fleet.health import Limits
+    from sentinel.fleet.access import AccessOptions
+    from sentinel.fleet.pacing import Budget
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
     from sentinel.settings.loading import Examine
@@ -112,6 +114,22 @@ class Invocation:
             affinity=settings.load_balancer.affinity_enabled,
         )
         return Client(url, state_folder=self.state_folder(), options=options)
+
+    def budget(self, url: str) -> Budget | None:
+        """The budget of the store at ``url``; None where nothing is limited. Raises `ConfigurationError`."""
+        from sentinel.fleet.pacing import BudgetOptions, open_budget
+
+        settings = self.settings()
+        options = BudgetOptions(
+            times=settings.lease("remote"), limits=settings.github.limits, environ=os.environ
+        )
+        return open_budget(url, options)
+
+    def access(self) -> AccessOptions:
+        """With what GitHub is asked."""
+        from sentinel.fleet.access import AccessOptions
+
+        return AccessOptions(environ=os.environ)
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

@@ -1,7 +1,8 @@
 """The daemon around the peer: signals, threads, and one incarnation after another.
 
-Threads share frozen values: the control loop (the caller's thread), the beat, and, where the store tells of
-changes, a watcher that wakes the control loop. The first SIGTERM or SIGINT drains, a second ends at once.
+Threads share frozen values: the control loop (the caller's thread), the beat, where the store tells of
+changes a watcher that wakes the control loop, and one for the duties that a store comes with. The first
+SIGTERM or SIGINT drains, a second ends at once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
+from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
@@ -23,6 +25,7 @@ from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
+from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -52,6 +55,10 @@ class ServiceOptions:
     burst: bool = False
     #: Drain after this many seconds.
     duration: float | None = None
+    #: Makes what the store comes with besides tasks; None where that is nothing.
+    duties: MakeDuties | None = None
+    #: What the duties need to know.
+    place: Workplace | None = None
 
 
 class Service:
@@ -219,7 +226,21 @@ class Service:
         )
         patience = options.times.write_timeout
         start = self._around.start_thread
-        with beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left):
+        with ExitStack() as stack:
+            stack.enter_context(
+                beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
+            )
+            if self._options.duties is not None and self._options.place is not None:
+                duties = Duties(
+                    make=self._options.duties,
+                    place=self._options.place,
+                    open_store=self._open_store,
+                    clock=self._clock,
+                    rng=self._rng,
+                    worker=options.worker,
+                    incarnation=incarnation.id,
+                )
+                stack.enter_context(at_work(duties, start))
             yield peer
 
     def _work(self, peer: Peer) -> bool:

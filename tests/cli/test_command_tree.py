@@ -53,6 +53,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     assert isinstance(main, LazyGroup)
     changes = {
         "init",
+        "github init",
         "worker start",
         "workers remove",
         "tasks submit",
