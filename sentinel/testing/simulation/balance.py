@@ -63,11 +63,13 @@ class BalanceOptions:
     peers: int = 20
     tasks: int = 2_000
     #: Virtual seconds in which the second half of the tasks is handed in; the first half is there at once.
-    within: float = 300.0
+    within: float = 120.0
     times: LeaseTimes = dataclasses.field(default_factory=lambda: LeaseTimes(2.0, 10.0))
     poll: float = 1.0
     #: Whether the store tells of changes, as a local one does; otherwise peers look every ``poll``.
-    watched: bool = False
+    watched: bool = True
+    #: Seconds that a message to the store takes at least, and on the average beyond that.
+    latency: tuple[float, float] = (0.0005, 0.002)
     rebalance: float = 60.0
     #: Virtual seconds after which the worker that coordinates others is killed; None for never.
     kill_after: float | None = None
@@ -268,7 +270,7 @@ class _Fleet:
             trace=trace,
             checker=self._checker,
             server=self._server,
-            weather=Weather(),
+            weather=Weather(latency=options.latency),
             programs=self,
             folder=folder,
             timeout=options.times.write_timeout,
