@@ -80,7 +80,7 @@ class _Sharing:
         return self._free > 0
 
     def share(self, tasks: Sequence[Task]) -> None:
-        """Give slots to tasks of one priority, in their order but for those that have a place of their own."""
+        """Give slots to tasks of one priority, in their order but for homes and lots."""
         if self._homing is not None:
             tasks = list(self._bring_home(tasks, self._homing))
         if len(tasks) > self._free:
