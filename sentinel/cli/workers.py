@@ -74,9 +74,7 @@ def workers() -> None:
 @click.option("--status", type=click.Choice(_STATUSES), help="Only workers of this status.")
 @click.option("--region", metavar="R", help="Only workers in this region.")
 @click.option("--role", metavar="ROLE", help="Only workers of this role.")
-@click.option(
-    "--free", is_flag=True, help="Only workers that are online and have a slot free."
-)
+@click.option("--free", is_flag=True, help="Only workers that are online and have a slot free.")
 @output_option
 @pass_invocation
 def list_workers(

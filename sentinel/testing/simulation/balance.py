@@ -207,7 +207,10 @@ def _list_schedule(orders: Sequence[Order], workers: Sequence[Worker], rank: Cal
             free[heapq.heappop(ends)[1]] += 1
         waiting.sort(key=rank)
         left = []
-        for order in waiting:
+        for place, order in enumerate(waiting):
+            if not any(free.values()):
+                left += waiting[place:]
+                break
             worker = next((worker for worker in by_choice if free[worker.id] and order.fits(worker)), None)
             if worker is None:
                 left.append(order)
