@@ -14,8 +14,8 @@ from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
     from sentinel.client import Client
-    from sentinel.fleet.health import Limits
     from sentinel.fleet.access import AccessOptions
+    from sentinel.fleet.health import Limits
     from sentinel.fleet.pacing import Budget
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
