@@ -15,6 +15,7 @@ from sentinel.folders import state_folder
 if TYPE_CHECKING:
     from sentinel.client import Client
     from sentinel.fleet.access import AccessOptions
+    from sentinel.fleet.health import Limits
     from sentinel.fleet.pacing import Budget
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
@@ -69,6 +70,18 @@ class Invocation:
                 raise
             raise ConfigurationError([f"{settings.origin_of('store')}: {error}"]) from error
         return settings.store
+
+    def limits(self) -> Limits:
+        """From where on a number is a condition of the fleet, by the settings in force."""
+        from sentinel.fleet.health import Limits
+
+        alerts = self.settings().alerts
+        return Limits(
+            utilization=alerts.utilization / 100,
+            healthy=alerts.healthy / 100,
+            queue=alerts.queue,
+            failures=alerts.failures / 100,
+        )
 
     def state_folder(self) -> Path:
         """Where private files of this machine belong; usable even when the configuration is not."""

@@ -81,6 +81,7 @@ class Service:
         self._options = options
         self._open_store = open_store
         self._make_plan = make_plan
+        self._state_folder = state_folder
         self._clock = clock
         self._rng = rng
         self._ids = IdSource(rng, clock.wall)
@@ -89,7 +90,7 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
-        self._store = open_store()
+        self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
@@ -220,6 +221,7 @@ class Service:
             worker=options.worker,
             lease=lease,
             load=lambda: peer.load,
+            room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
         patience = options.times.write_timeout

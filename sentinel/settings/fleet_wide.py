@@ -178,6 +178,47 @@ class MemorySync(Section):
     )
 
 
+class Alerts(Section):
+    """From where on something is a condition of the fleet; see ``sentinel cluster health``."""
+
+    utilization: Number = setting(
+        90.0,
+        "Part of all slots in use above which the fleet is too busy.",
+        json="distributed.alerts.utilizationPercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+    healthy: Number = setting(
+        75.0,
+        "Part of the expected workers below which too few are healthy.",
+        json="distributed.alerts.healthyPercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+    queue: Whole = setting(
+        100,
+        "Waiting tasks above which the queue is too long.",
+        json="distributed.alerts.queueLength",
+        unit="tasks",
+        ge=0,
+        le=1_000_000,
+        scope="fleet",
+    )
+    failures: Number = setting(
+        5.0,
+        "Part of the runs that ended lately above which too many fail.",
+        json="distributed.alerts.failurePercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+
+
 class GitHub(Section):
     """Access to GitHub."""
 

@@ -180,7 +180,7 @@ class Proxy:
         if exchange.method != "GET" or not self._list_comments(exchange, headers):
             self._ask(exchange, headers)
         self._put_right(exchange)
-        for watcher in self.watchers:
+        for watcher in list(self.watchers):
             watcher(exchange)
 
     def _ask(self, exchange: Exchange, headers: Mapping[str, str]) -> None:

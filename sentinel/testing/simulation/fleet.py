@@ -165,6 +165,7 @@ def serve_as(
 ) -> None:
     """The same with a registration and options of the caller's, and with duties."""
     machine = process.machine
+    process.vigilant = True
     Service(
         options=ServiceOptions(worker=worker, peer=peer, duties=duties, place=place),
         open_store=process.open_store,
