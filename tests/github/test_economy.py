@@ -20,6 +20,8 @@ from tests.github.proxy import Proxy
 @pytest.fixture
 def hub(emulator: Emulator, proxy: Proxy, place: Place, github_environ: dict[str, str]) -> GitHub:
     """GitHub in virtual time."""
+    # Thousands of requests like those that other tests send and have judged.
+    proxy.watchers.clear()
     return GitHub(emulator, proxy, place, github_environ)
 
 
