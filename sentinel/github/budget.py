@@ -219,7 +219,8 @@ def forecast(
     rounds = 3600.0 / max(intake_pause(allowed, requests_an_hour(allowed, None)), 1.0)
     news = rounds * _some(ISSUES.news * tasks_an_hour / rounds)
     requests = ISSUES.folder + ISSUES.round * news + ISSUES.task * tasks_an_hour
-    points = (requests + 4 * ISSUES.writes * tasks_an_hour) / 60
+    # A round that finds nothing is free of charge, and a point all the same.
+    points = (requests + (rounds - news) + 4 * ISSUES.writes * tasks_an_hour) / 60
     beats = workers * 3600.0 / found.times.interval
     state = tasks_an_hour * (2 + outputs)
     if found.push is not None:
