@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a stopping daemon tries to reach a store that is away, before it goes without leaving.
 _LEAVE_PATIENCE = 10.0
+#: Longest pause in seconds between two signs of life to the manager of services.
+_SIGN_OF_LIFE = 20.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +269,7 @@ class Service:
                     f"{self._options.worker.id} stopped without leaving: the store was away for "
                     f"{away:.0f} s; its tasks are taken over by the others"
                 )
-            self._wakeup.wait(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
+            self._rest(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
         counters = peer.counters
         log.info(
             "%s left: %d claimed, %d ended, %d conflicts, %d failovers, %d stale results dropped",
@@ -279,6 +281,14 @@ class Service:
             counters.stale_results,
         )
         return peer.fenced is not None
+
+    def _rest(self, seconds: float) -> None:
+        """Wait so long, until something happens, or until it is time to stop; whoever watches us is told."""
+        until = self._clock.now() + seconds
+        while not self._wakeup.wait(min(_SIGN_OF_LIFE, until - self._clock.now())):
+            if self._clock.now() >= until or self._stopping:
+                return
+            self._notifier.tell("WATCHDOG=1")
 
     def _transactor(self) -> Transactor:
         return Transactor(self._store, self._clock, self._rng, self._ids)
