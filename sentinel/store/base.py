@@ -122,6 +122,8 @@ class Store(ABC):
     #: A folder on this host that all clients of this store on this host share, or None. Proof of death
     #: files live there; a store that other hosts reach has none.
     host_folder: Path | None = None
+    #: Whether reading the newest state costs next to nothing: no exchange with a server.
+    near: bool = False
 
     @abstractmethod
     def read(self) -> Snapshot:

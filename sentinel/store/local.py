@@ -82,6 +82,8 @@ class LocalStore(Store):
     Raises `NotAStore` when ``path`` holds no fleet of this version, and `Unavailable` when it cannot be used.
     """
 
+    near = True
+
     def __init__(
         self,
         path: Path,

@@ -84,6 +84,8 @@ class MemorySnapshot(Snapshot):
 class MemoryStore(Store):
     """One client of a `MemoryFleet`."""
 
+    near = True
+
     def __init__(self, fleet: MemoryFleet | None = None) -> None:
         self.fleet = fleet if fleet is not None else MemoryFleet()
         self._seen = -1
