@@ -53,9 +53,15 @@ class Observer:
     def __init__(self, sightings: Mapping[str, Sighting] | None = None) -> None:
         self._sightings = dict(sightings or {})
 
-    def look(self, versions: Mapping[str, Expected], *, sent: float, reply: float) -> None:
-        """Take in one successful read of everything that is watched; what is not in it is forgotten."""
-        self._sightings = {
+    def look(
+        self, versions: Mapping[str, Expected], *, sent: float, reply: float, keep: Iterable[str] = ()
+    ) -> None:
+        """Take in one successful read of everything that is watched; what is not in it is forgotten.
+
+        Except ``keep``: what is watched too, and was not looked at this time.
+        """
+        kept = {name: self._sightings[name] for name in keep if name in self._sightings}
+        self._sightings = kept | {
             name: sight(self._sightings.get(name), version, sent=sent, reply=reply)
             for name, version in versions.items()
         }
@@ -63,6 +69,10 @@ class Observer:
     def note(self, name: str, version: Expected, *, sent: float, reply: float) -> None:
         """Take in one successful read of one thing, and keep the others."""
         self._sightings[name] = sight(self._sightings.get(name), version, sent=sent, reply=reply)
+
+    def forget(self, name: str) -> None:
+        """Watch one thing no more."""
+        self._sightings.pop(name, None)
 
     def silence(self, name: str, version: Expected) -> float:
         """Seconds for which ``name`` is known to have had this very version; zero when never seen so."""

@@ -8,6 +8,7 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``memory/<ns>/<hash>`` a value of shared memory, by a hash of its key
 =====================  ===========================================================================
 """
 
@@ -29,6 +30,7 @@ DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+MEMORY = "memory/"
 
 
 def task_key(task_id: str) -> str:
@@ -54,6 +56,16 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def memory_folder(namespace: str) -> str:
+    """Where the values of a namespace are."""
+    return f"{MEMORY}{namespace}/"
+
+
+def memory_key(namespace: str, key: str) -> str:
+    """Where a value of shared memory is: a hash of its key, for that may be longer than a file name."""
+    return memory_folder(namespace) + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def session_register(incarnation: str) -> str:
