@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
+from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
@@ -69,6 +70,7 @@ class Peer:
         self._housekeeping = housekeeping
         self._reader = Reader()
         self._chooser = Chooser(options)
+        self._expiry = Expiry(options.expiry_interval)
         self._me = options.worker
         self._incarnation = incarnation
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
@@ -178,6 +180,8 @@ class Peer:
         self._work.stop_unwanted(view)
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
+        expired = self._expiry.due(lambda: self._change(view), self._observer, by=self._me)
+        batch += [Planned(transaction, _nothing) for transaction in expired]
         if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
             batch += self._claims(view, registers)
         self._commit(batch)
@@ -191,7 +195,9 @@ class Peer:
         view = self._reader.view(self._store.read())
         registers = self._store.published()
         reply = self._clock.now()
-        self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+        timed = self._expiry.look(view.snapshot, reply)
+        watched = {**failover.watched(view, registers), **timed}
+        self._observer.look(watched, sent=sent, reply=reply, keep=self._expiry.watched)
         self._chooser.look(view, sent=sent, reply=reply)
         self._looked = True
         return view, registers
