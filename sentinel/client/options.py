@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.fleet.submission import DEFAULT_TIMEOUT, SHELL, Declared
 
 #: Largest result in bytes that is read back from a blob.
@@ -29,3 +30,5 @@ class ClientOptions:
     fsync: bool = True
     #: Name of the balancer whose choice `Client.why` tells.
     strategy: str = "least_loaded"
+    #: Policy, cache and write-behind of `Client.memory`.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
