@@ -55,6 +55,7 @@ class Root(LazyGroup):
         "workers": ("sentinel.cli.workers:workers", "List, show and remove workers."),
         "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),
         "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
+        "memory": ("sentinel.cli.memory:memory", "Read, write and watch values that the fleet shares."),
         "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
         "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),
     },

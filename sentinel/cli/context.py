@@ -14,6 +14,7 @@ from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
     from sentinel.client import Client
+    from sentinel.fleet.shared_memory import MemoryOptions
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
 
@@ -91,8 +92,20 @@ class Invocation:
             local_proof=settings.failover.local_proof,
             fsync=settings.local.fsync,
             strategy=settings.load_balancer.strategy,
+            memory=memory_options(settings),
         )
         return Client(url, state_folder=self.state_folder(), options=options)
+
+
+def memory_options(settings: Settings) -> MemoryOptions:
+    """How shared memory is used, by the settings in force."""
+    from sentinel.fleet.shared_memory import MemoryOptions
+
+    return MemoryOptions(
+        interval=settings.memory_sync.interval,
+        policy=settings.memory_sync.conflict_resolution,
+        cache_size=settings.memory_sync.cache_size,
+    )
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

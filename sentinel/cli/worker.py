@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.context import Invocation, pass_invocation
+from sentinel.cli.context import Invocation, memory_options, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
@@ -155,10 +155,12 @@ def _options(
             balancer_options=settings.load_balancer.options,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
+            expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
         ),
         burst=burst,
         duration=duration,
+        memory=memory_options(settings),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import sentinel
 from sentinel.errors import BadInput, ConfigurationError
 from sentinel.fleet.balancers import find
+from sentinel.fleet.memory_policies import find_policy
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.plan import Limits, Workshop, import_path
 from sentinel.peer.run.registered import Registered, load
@@ -20,8 +21,8 @@ from sentinel.settings import Settings
 def workshop(settings: Settings) -> Workshop:
     """What tasks are run with, by the settings in force.
 
-    Raises `ConfigurationError` with every command, module and balancer that cannot be used, and `BadInput`
-    when it was a flag of this command that named a module.
+    Raises `ConfigurationError` with every command, module, balancer and policy that cannot be used, and
+    `BadInput` when it was a flag of this command that named a module.
     """
     problems: list[str] = []
     commands = _commands(settings, problems)
@@ -35,6 +36,10 @@ def workshop(settings: Settings) -> Workshop:
         find(settings.load_balancer.strategy)
     except BadInput as error:
         problems.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
+    try:
+        find_policy(settings.memory_sync.conflict_resolution)
+    except BadInput as error:
+        problems.append(f"{settings.origin_of('memory_sync.conflict_resolution')}: {error}")
     if problems:
         raise ConfigurationError(problems)
     execution = settings.execution
