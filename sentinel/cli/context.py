@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sentinel.fleet.shared_memory import MemoryOptions
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
+    from sentinel.settings.loading import Examine
 
 
 class Invocation:
@@ -29,19 +30,22 @@ class Invocation:
         self.config: Path | None = None
         self._settings: Settings | None = None
 
-    def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
+    def settings(self, flags: Mapping[str, object] | None = None, examine: Examine | None = None) -> Settings:
         """The settings in force, with ``flags`` of this command by their name in the tree.
+
+        ``examine`` may see more problems in them.
 
         Raises `ConfigurationError` with every problem.
         """
         from sentinel.settings import load
 
-        if self._settings is None or flags:
+        if self._settings is None or flags or examine:
             self._settings = load(
                 {"store": self.store_flag, **(flags or {})},
                 environ=os.environ,
                 folder=Path.cwd(),
                 config=self.config,
+                examine=examine,
             )
         return self._settings
 
@@ -93,6 +97,8 @@ class Invocation:
             fsync=settings.local.fsync,
             strategy=settings.load_balancer.strategy,
             memory=memory_options(settings),
+            balancer_options=settings.load_balancer.options,
+            affinity=settings.load_balancer.affinity_enabled,
         )
         return Client(url, state_folder=self.state_folder(), options=options)
 

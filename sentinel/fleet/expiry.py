@@ -28,7 +28,8 @@ class Expiry:
         self._looked = float("-inf")
         #: Store key → version and entry, None for one without a TTL or that cannot be read.
         self._known: dict[str, tuple[str, Entry | None]] = {}
-        self._fresh = False
+        #: Whether something of the last look may still have to be freed.
+        self._open = False
 
     @property
     def watched(self) -> list[str]:
@@ -37,10 +38,9 @@ class Expiry:
 
     def look(self, snapshot: Snapshot, now: float) -> Mapping[str, str]:
         """The versions of all entries with a TTL, for the observer; nothing when no look is due yet."""
-        self._fresh = now - self._looked >= self._every
-        if not self._fresh:
+        if now - self._looked < self._every:
             return {}
-        self._looked = now
+        self._looked, self._open = now, True
         known: dict[str, tuple[str, Entry | None]] = {}
         for name in snapshot.list(MEMORY):
             version = snapshot.version(name)
@@ -52,22 +52,25 @@ class Expiry:
         self._known = known
         return {name: version for name, (version, entry) in known.items() if entry is not None}
 
-    def due(self, begin: Callable[[], Change], observer: Observer, *, by: str) -> Iterator[Transaction]:
-        """Transactions that free what has expired, after a `look` that the observer took in.
+    def due(
+        self, snapshot: Snapshot, begin: Callable[[], Change], observer: Observer, *, by: str
+    ) -> Iterator[Transaction]:
+        """Transactions that free some of what has expired, as far as ``snapshot`` still shows it.
 
-        ``begin`` gives a new change on the snapshot of that look.
+        ``begin`` gives a new change on the snapshot.
         """
-        if not self._fresh:
+        if not self._open:
             return
         left = STEP
         for name, (version, entry) in self._known.items():
-            if entry is not None and observer.silence(name, version) >= entry.ttl:
-                yield expire(begin(), name, entry, by=by)
-                left -= 1
+            silent = entry is not None and observer.silence(name, version) >= entry.ttl
+            if silent and entry is not None and snapshot.version(name) == version:
                 if not left:
-                    # The rest at the next tick, and not only at the next look.
-                    self._looked = float("-inf")
+                    # The rest is for the next step.
                     return
+                left -= 1
+                yield expire(begin(), name, entry, by=by)
+        self._open = False
 
 
 def _timed(snapshot: Snapshot, name: str) -> Entry | None:

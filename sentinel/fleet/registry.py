@@ -33,10 +33,8 @@ def predecessor(snapshot: Snapshot, worker_id: str) -> str | None:
 
 def load_worker(snapshot: Snapshot, worker_id: str) -> Worker | None:
     """The worker's record, or None when there is none or it cannot be read."""
-    key = layout.worker_key(worker_id)
     try:
-        document = snapshot.get(key)
-        return None if document is None else Worker.load(key, document)
+        return snapshot.parsed(layout.worker_key(worker_id), Worker.load)
     except BadRecord:
         return None
 
@@ -51,7 +49,8 @@ def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarn
     worker = dataclasses.replace(worker, incarnation=incarnation.id, registered_at=incarnation.started_at)
     if before is not None:
         change.expect_absent(layout.incarnation_key(before.incarnation))
-        worker = dataclasses.replace(worker, extra=before.extra).stamped(before.rev, before.tx)
+        kept = dataclasses.replace(worker, extra=before.extra, cordoned=before.cordoned)
+        worker = kept.stamped(before.rev, before.tx)
     else:
         living = predecessor(snapshot, worker.id)
         if living is not None:

@@ -32,10 +32,9 @@ _LOOK_EVERY = 5.0
 class MemoryOptions:
     """The settings ``distributed.memorySync``."""
 
-    #: Seconds within which a queued write lands, and that a read of a store that is not near may be old.
+    #: Seconds within which a queued write lands. A read may be as old where a look is an exchange with a
+    #: server: where the store does not hear of changes by itself.
     interval: float = 5.0
-    #: Another limit for the age of reads, in seconds.
-    max_age: float | None = None
     #: Name of the rule for two writers of one key.
     policy: str = "last_write_wins"
     #: Entries that are kept; zero keeps none.
@@ -53,9 +52,8 @@ class SharedMemory:
     ) -> None:
         self._transactor = transactor
         self._options = options
-        usual = 0.0 if transactor.store.near else options.interval
         #: Seconds that a read may be old unless it says otherwise.
-        self.usual_age = usual if options.max_age is None else options.max_age
+        self.usual_age = 0.0 if transactor.store.hears else options.interval
         self._observer = observer if observer is not None else Observer()
         self.stats = Stats()
         self._cache = Cache(options.cache_size, self.stats)

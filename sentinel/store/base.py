@@ -20,11 +20,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sentinel.model.codec import Document
+
+T = TypeVar("T")
 
 
 class Absence(enum.Enum):
@@ -96,6 +98,21 @@ class Register:
     version: Version
     document: Document | None
     problem: str | None = None
+    #: What readers made of the document, kept so that one that is read again and again is parsed once.
+    parsed: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One commit of the audit: transactions that landed together."""
+
+    revision: str
+    #: Seconds since 1970 by the clock of whoever committed it, for people; None where no time is kept.
+    at: float | None
+    #: Who committed it, as far as is known; for people.
+    by: str
+    #: The transactions' notes, in the order in which they landed.
+    notes: tuple[str, ...]
 
 
 class Snapshot(ABC):
@@ -107,6 +124,14 @@ class Snapshot(ABC):
     def get(self, key: str) -> Document | None:
         """The document at ``key``, the caller's own copy, or None. Raises `BadRecord` when unreadable."""
 
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        """What ``parse`` makes of the document at ``key``, or None when there is none. Raises what both do.
+
+        A store may remember it for a version, so it must be a frozen value that follows from these two alone.
+        """
+        document = self.get(key)
+        return None if document is None else parse(key, document)
+
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that begin with ``prefix`` (a folder such as ``tasks/``), in no stated order."""
@@ -115,6 +140,13 @@ class Snapshot(ABC):
     def version(self, key: str) -> Expected:
         """The version of ``key``, or `ABSENT`. Unreadable records have versions too."""
 
+    def changed(self, since: Snapshot) -> Iterable[str] | None:  # noqa: ARG002 - for those that can tell
+        """All keys whose versions differ from those in ``since``, perhaps with some that do not.
+
+        None when finding them would cost as much as looking at every key.
+        """
+        return None
+
 
 class Store(ABC):
     """One client's connection to the fleet's state. Not shared between threads: each opens its own."""
@@ -122,8 +154,10 @@ class Store(ABC):
     #: A folder on this host that all clients of this store on this host share, or None. Proof of death
     #: files live there; a store that other hosts reach has none.
     host_folder: Path | None = None
-    #: Whether reading the newest state costs next to nothing: no exchange with a server.
-    near: bool = False
+
+    #: Whether `wait` hears of changes at once, instead of asking now and then. Where it only asks, a thread
+    #: that waits costs as many looks as it saves.
+    hears: bool = True
 
     @abstractmethod
     def read(self) -> Snapshot:
@@ -165,6 +199,13 @@ class Store(ABC):
     @abstractmethod
     def kept(self, name: str) -> bytes | None:
         """A blob by the name that `keep` gave, or None when it was pruned or never existed."""
+
+    @abstractmethod
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        """The newest ``limit`` commits, newest first; of those, the ones past the revision ``after``.
+
+        Ends earlier where this connection's copy of the history does. Raises `Unavailable`.
+        """
 
     @abstractmethod
     def wait(self, timeout: float) -> bool:
@@ -228,3 +269,10 @@ def message(transactions: Sequence[Transaction], nonce: str) -> str:
     body = "" if len(notes) == 1 else "".join(f"{note}\n" for note in notes) + "\n"
     trailers = "".join(f"Sentinel-Tx: {tx.id}\n" for tx in transactions)
     return f"{subject}\n\n{body}Sentinel-Nonce: {nonce}\n{trailers}"
+
+
+def notes(text: str) -> tuple[str, ...]:
+    """The notes in a commit message that `message` made; the subject of any other message."""
+    above, mark, _ = text.rpartition("\nSentinel-Nonce: ")
+    subject, *body = [line for line in (above if mark else text).splitlines() if line]
+    return tuple(body) if mark and body else (subject,)

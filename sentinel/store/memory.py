@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sentinel.errors import BadRecord
 from sentinel.model.codec import Document, decode_document, encode_document
@@ -18,6 +18,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Refused,
@@ -80,11 +81,16 @@ class MemorySnapshot(Snapshot):
         data = self._state.get(key)
         return ABSENT if data is None else _version(data)
 
+    def changed(self, since: Snapshot) -> Iterable[str] | None:
+        if not isinstance(since, MemorySnapshot):
+            return None
+        before, now = since._state, self._state
+        # What a commit left alone is the same object in both.
+        return [key for key in {**before, **now} if before.get(key) is not now.get(key)]
+
 
 class MemoryStore(Store):
     """One client of a `MemoryFleet`."""
-
-    near = True
 
     def __init__(self, fleet: MemoryFleet | None = None) -> None:
         self.fleet = fleet if fleet is not None else MemoryFleet()
@@ -167,6 +173,21 @@ class MemoryStore(Store):
     def kept(self, name: str) -> bytes | None:
         with self.fleet.lock:
             return self.fleet.blobs.get(name)
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        with self.fleet.lock:
+            first = 1 if after is None else int(after) + 1
+            # The initial state was committed by nobody.
+            landed = [commit for commit in self.fleet.history[max(first, 1) :] if commit.transactions]
+        return [
+            Entry(
+                revision=str(commit.revision),
+                at=None,
+                by="",
+                notes=tuple(tx.note for tx in commit.transactions),
+            )
+            for commit in reversed(landed[-limit:] if limit > 0 else [])
+        ]
 
     def wait(self, timeout: float) -> bool:
         with self.fleet.lock:

@@ -33,7 +33,6 @@ from typing import Any
 
 from sentinel.client import Client, ClientOptions
 from sentinel.errors import BadInput, NotFound
-from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.lease import LeaseTimes
 from sentinel.model.memory_calls import MemoryPort
 from sentinel.model.task import Task
@@ -107,7 +106,7 @@ class SimulatedFleet:
             clock=desk.machine.clock,
             rng=desk.rng(),
             actor="test",
-            options=ClientOptions(types={}, memory=MemoryOptions(max_age=0.0)),
+            options=ClientOptions(types={}),
         )
 
     # -- what a test does ------------------------------------------------------------------------------

@@ -118,8 +118,6 @@ class SimulatedPort:
 class _AtOnce(Store):
     """The one true state, reached in no time, as long as the machine's link is whole."""
 
-    near = True
-
     def __init__(self, server: Server, machine: Machine, sender: Sender) -> None:
         self._server = server
         self._machine = machine
@@ -151,6 +149,9 @@ class _AtOnce(Store):
         self._refuse()
 
     def kept(self, name: str) -> bytes | None:  # noqa: ARG002 - the port names it
+        self._refuse()
+
+    def audit(self, limit: int, after: str | None = None) -> NoReturn:  # noqa: ARG002 - the port names it
         self._refuse()
 
     def wait(self, timeout: float) -> bool:  # noqa: ARG002 - the port names it

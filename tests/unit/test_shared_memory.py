@@ -32,7 +32,7 @@ class Counting(FaultyStore):
 
     def __init__(self, fleet: MemoryFleet, *, near: bool) -> None:
         super().__init__(MemoryStore(fleet))
-        self.near = near
+        self.hears = near
         self.reads = 0
 
     def read(self) -> Snapshot:
