@@ -51,6 +51,7 @@ class Root(LazyGroup):
         "init": ("sentinel.cli.init:init", "Make a store, or do nothing where there is one."),
         "demo": ("sentinel.cli.demo:demo", "Run a real job on three peers, and kill one of them."),
         "doctor": ("sentinel.cli.doctor:doctor", "Check this machine, the configuration and the store."),
+        "config": ("sentinel.cli.config:config", "Show, explain and check the configuration."),
         "worker": ("sentinel.cli.worker_group:worker", "Run a worker on this machine."),
         "workers": ("sentinel.cli.workers:workers", "List, show and remove workers."),
         "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),

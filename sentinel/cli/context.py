@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sentinel.client import Client
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
+    from sentinel.settings.loading import Examine
 
 
 class Invocation:
@@ -28,19 +29,22 @@ class Invocation:
         self.config: Path | None = None
         self._settings: Settings | None = None
 
-    def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
+    def settings(self, flags: Mapping[str, object] | None = None, examine: Examine | None = None) -> Settings:
         """The settings in force, with ``flags`` of this command by their name in the tree.
+
+        ``examine`` may see more problems in them.
 
         Raises `ConfigurationError` with every problem.
         """
         from sentinel.settings import load
 
-        if self._settings is None or flags:
+        if self._settings is None or flags or examine:
             self._settings = load(
                 {"store": self.store_flag, **(flags or {})},
                 environ=os.environ,
                 folder=Path.cwd(),
                 config=self.config,
+                examine=examine,
             )
         return self._settings
 
@@ -91,6 +95,8 @@ class Invocation:
             local_proof=settings.failover.local_proof,
             fsync=settings.local.fsync,
             strategy=settings.load_balancer.strategy,
+            balancer_options=settings.load_balancer.options,
+            affinity=settings.load_balancer.affinity_enabled,
         )
         return Client(url, state_folder=self.state_folder(), options=options)
 

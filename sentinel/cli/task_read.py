@@ -14,6 +14,9 @@ from sentinel.cli.values import STATE_LIST, an_id
 from sentinel.fleet.board import state_of, task_row
 from sentinel.model.task import ENDED
 
+#: How many workers `tasks why` shows on one screen.
+_MOST_WORKERS = 12
+
 
 @click.command("list")
 @click.option("--state", "states", metavar="STATE,…", type=STATE_LIST, help="Only tasks in these states.")
@@ -79,6 +82,8 @@ def show(invocation: Invocation, id: str, output: Output) -> None:
 def why(invocation: Invocation, id: str, output: Output) -> None:
     """Say why the task ID waits, where it runs, or how it ended: one reason.
 
+    For a task that waits, each worker's own ground for not taking it follows.
+
     \b
     Examples:
       sentinel tasks why build-42
@@ -89,9 +94,16 @@ def why(invocation: Invocation, id: str, output: Output) -> None:
         reason = client.why(id)
         state = state_of(task, client.view())
     if output == "json":
-        show_json({"id": id, "state": state, "code": reason.code, "reason": reason.text})
-    else:
-        click.echo(plain(f"{id} is {state}: {reason.text}"))
+        found: dict[str, Any] = {"id": id, "state": state, "code": reason.code, "reason": reason.text}
+        found |= {"until": reason.until, "workers": [verdict.document() for verdict in reason.workers]}
+        show_json(found)
+        return
+    click.echo(plain(f"{id} is {state}: {reason.text}"))
+    shown = reason.workers if output == "wide" else reason.workers[:_MOST_WORKERS]
+    for verdict in shown:
+        click.echo(plain(f"  {verdict.worker}: {verdict.text}"))
+    if len(shown) < len(reason.workers):
+        click.echo(f"  and {len(reason.workers) - len(shown)} more workers; -o wide shows all")
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -66,6 +66,7 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.workshop import problems
     from sentinel.cli.workshop import workshop as configured
 
     flags: dict[str, object] = {
@@ -77,7 +78,9 @@ def start(
         "worker.region": region,
         "tasks.modules": list(modules) or None,
     }
-    settings = invocation.settings({name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = invocation.settings(given, examine=problems)
+    _must_be_enabled(settings)
     workshop = configured(settings)
     options = _options(
         invocation,
@@ -97,6 +100,14 @@ def start(
     _serve(invocation, settings, workshop, options)
 
 
+def _must_be_enabled(settings: Settings) -> None:
+    from sentinel.errors import ConfigurationError
+
+    if not settings.distributed_enabled:
+        origin = settings.origin_of("distributed_enabled")
+        raise ConfigurationError([f"{origin} is false: this machine is to have no worker"])
+
+
 def _options(
     invocation: Invocation,
     settings: Settings,
@@ -109,11 +120,13 @@ def _options(
     import os
     import socket
 
+    import psutil
+
     from sentinel import __version__
+    from sentinel.cli.workshop import balancer
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
-    from sentinel.fleet.balancers import find
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
@@ -133,6 +146,8 @@ def _options(
     if not types:
         raise BadInput(f"{name} would take nothing: this machine knows {', '.join(sorted(workshop.known))}")
     slots = settings.worker.max_tasks or os.cpu_count() or 1
+    kind = kind_of(invocation.store_url())
+    times = settings.lease(kind)
     return ServiceOptions(
         worker=Worker(
             id=name,
@@ -143,16 +158,23 @@ def _options(
             role=settings.worker.role,
             max_tasks=slots,
             types=types,
+            capabilities=settings.worker.capabilities,
+            cpu_cores=settings.worker.cpu_cores or os.cpu_count() or 0,
+            memory_mb=settings.worker.memory_mb or psutil.virtual_memory().total // 2**20,
             limits={name: declared_limits(workshop, name) for name in types if name != SHELL},
             version=__version__,
         ),
         peer=PeerOptions(
             worker=name,
-            times=settings.lease(kind_of(invocation.store_url())),
+            times=times,
+            poll=times.poll(remote=kind == "remote"),
             max_tasks=slots,
             types=frozenset(types),
-            balancer=find(settings.load_balancer.strategy),
+            balancer=balancer(settings),
             balancer_options=settings.load_balancer.options,
+            pattern=settings.load_balancer.pattern,
+            group_by=settings.load_balancer.group_by,
+            rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
             forget=ephemeral,
@@ -173,7 +195,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     from sentinel.peer.notify import Notifier
     from sentinel.peer.run.plan import plan
     from sentinel.peer.service import Service
-    from sentinel.store.opener import StoreOptions, open_store
+    from sentinel.store.opener import StoreOptions, opener
 
     logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     for warning in settings.warnings:
@@ -186,7 +208,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     environ: Mapping[str, str] = dict(os.environ)
     Service(
         options=options,
-        open_store=lambda: open_store(url, stores),
+        open_store=opener(url, stores),
         make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
         state_folder=state,
         boot=boot_id(),

@@ -11,7 +11,8 @@ from sentinel.client.options import MAX_RESULT_BYTES
 from sentinel.client.records import find
 from sentinel.client.waiting import Changed, wait_until_ended
 from sentinel.errors import NotFound, StoreError, TaskFailed
-from sentinel.fleet import board, tasks
+from sentinel.fleet import approvals, board, tasks
+from sentinel.fleet.balancers import configured
 from sentinel.fleet.why import Reason, why
 from sentinel.model import codec, layout
 from sentinel.model.ids import check_id
@@ -100,11 +101,34 @@ class TaskCalls(Connection):
 
         return self._transact(decide, dry_run=dry_run)
 
+    def approve(self, id: str, spec: str | None = None, *, dry_run: bool = False) -> Task:
+        """Let a task run that came from outside and waits for an approval.
+
+        ``spec`` is the beginning of the SHA-256 that was looked at; without it, what stands there now is
+        approved. Raises `NotFound`, `Conflict` when it waits for none or is another, and `BadInput`.
+        """
+        check_id(id, "task id")
+
+        def decide(snapshot: Snapshot) -> tuple[Transaction | None, Task]:
+            change = self._transactor.change(snapshot)
+            wall = self._clock.wall()
+            return approvals.approve(change, snapshot, id, by=self._actor, spec=spec, wall=wall)
+
+        return self._transact(decide, dry_run=dry_run)
+
     def why(self, id: str) -> Reason:
-        """Why the task waits, where it runs, or how it ended. Raises `NotFound`."""
+        """Why the task waits, where it runs, or how it ended.
+
+        Raises `NotFound`, and `BadInput` when the configured balancer cannot be had.
+        """
         task = self.get(id)
         registers = self.store.published()
-        return why(task, self.view(), registers, wall=self._clock.wall(), strategy=self._options.strategy)
+        options = self._options
+        balancer = configured(options.strategy, options.balancer_options, affinity=options.affinity)
+        wall = self._clock.wall()
+        return why(
+            task, self.view(), registers, wall=wall, balancer=balancer, options=options.balancer_options
+        )
 
     def log(self, id: str) -> bytes:
         """What the task printed so far if it runs on this host, or in its last ended attempt.

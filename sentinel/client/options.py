@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from sentinel.fleet.submission import DEFAULT_TIMEOUT, SHELL, Declared
 
@@ -27,5 +28,8 @@ class ClientOptions:
     local_proof: bool = True
     #: Wait for the disk on every commit.
     fsync: bool = True
-    #: Name of the balancer whose choice `Client.why` tells.
+    #: Name and options of the fleet's balancer, and whether labelled tasks have a home: `Client.why` tells
+    #: whose turn it is.
     strategy: str = "least_loaded"
+    balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    affinity: bool = True

@@ -13,10 +13,12 @@ from typing import Any, Literal
 from sentinel.clock import from_rfc3339
 from sentinel.errors import BadRecord
 from sentinel.fleet.dependencies import public_state
+from sentinel.fleet.hints import hints
 from sentinel.fleet.view import View
 from sentinel.model import layout
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
+from sentinel.model.origin import spec_hash
 from sentinel.model.task import Task
 from sentinel.model.worker import Session, Worker
 from sentinel.store.base import Register
@@ -35,6 +37,8 @@ class WorkerRow:
     incarnation: str | None = None
     hostname: str | None = None
     region: str | None = None
+    environment: str | None = None
+    role: str | None = None
     status: WorkerStatus
     types: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
@@ -43,6 +47,13 @@ class WorkerRow:
     max_tasks: int = 0
     #: Share of its slots in use, 0 to 1.
     load: float = 0.0
+    #: What balancers compare: twice the active tasks, those that wait for it alone, a tenth of the CPU
+    #: percent.
+    load_score: float = 0.0
+    #: Whether a person wants it to take nothing new, whatever its status.
+    cordoned: bool = False
+    cpu_cores: int = 0
+    memory_mb: int = 0
     #: When its last beat was sent, by its own clock; None when there was none.
     last_heartbeat: str | None = None
     version: str | None = None
@@ -59,8 +70,9 @@ class WorkerRow:
 def worker_rows(view: View, registers: Mapping[str, Register], wall: float) -> list[WorkerRow]:
     """One row a registered worker, its current incarnation, sorted by id; unreadable ones have ``error``."""
     owned = Counter(task.incarnation for task in view.running.values())
+    meant = Counter(hints(view).values())
     rows = [
-        _row(view, worker, registers.get(layout.session_register(worker.incarnation)), owned, wall)
+        _row(view, worker, registers.get(layout.session_register(worker.incarnation)), owned, meant, wall)
         for worker in view.workers.values()
     ]
     for problem in view.problems:
@@ -71,7 +83,12 @@ def worker_rows(view: View, registers: Mapping[str, Register], wall: float) -> l
 
 
 def _row(
-    view: View, worker: Worker, register: Register | None, owned: Mapping[str | None, int], wall: float
+    view: View,
+    worker: Worker,
+    register: Register | None,
+    owned: Mapping[str | None, int],
+    meant: Mapping[str, int],
+    wall: float,
 ) -> WorkerRow:
     active = owned[worker.incarnation]
     row = WorkerRow(
@@ -79,12 +96,18 @@ def _row(
         incarnation=worker.incarnation,
         hostname=worker.hostname,
         region=worker.region,
+        environment=worker.environment,
+        role=worker.role,
         status="offline",
         types=worker.types,
         capabilities=worker.capabilities,
         active_tasks=active,
         max_tasks=worker.max_tasks,
         load=round(active / worker.max_tasks, 3) if worker.max_tasks else 0.0,
+        load_score=float(active * 2 + meant[worker.id]),
+        cordoned=worker.cordoned,
+        cpu_cores=worker.cpu_cores,
+        memory_mb=worker.memory_mb,
         version=worker.version or None,
         endpoint=worker.endpoint,
     )
@@ -101,22 +124,25 @@ def _row(
     sent_at, ttl = incarnation.started_at, incarnation.ttl
     if session is not None:
         sent_at, ttl = session.sent_at, max(ttl, session.ttl)
-        row = dataclasses.replace(row, last_heartbeat=sent_at)
+        score = row.load_score + session.cpu_percent / 10
+        row = dataclasses.replace(row, last_heartbeat=sent_at, load_score=score)
     try:
         age = wall - from_rfc3339(sent_at)
     except (ValueError, OverflowError):
         return dataclasses.replace(row, status="error", problem=f"{sent_at[:40]!r} is not a time")
     if age < -FUTURE_LIMIT:
         return dataclasses.replace(row, status="error", problem=f"its last beat is dated {sent_at}")
-    return dataclasses.replace(row, status=_status(session, age, ttl, active, worker.max_tasks))
+    return dataclasses.replace(row, status=_status(session, age, ttl, active, worker))
 
 
-def _status(session: Session | None, age: float, ttl: float, active: int, slots: int) -> WorkerStatus:
+def _status(session: Session | None, age: float, ttl: float, active: int, worker: Worker) -> WorkerStatus:
     if age >= ttl or (session is not None and session.sealed_by is not None):
         return "stale"
     if session is not None and session.status == "draining":
         return "draining"
-    return "busy" if active >= slots else "online"
+    if worker.cordoned:
+        return "cordoned"
+    return "busy" if active >= worker.max_tasks else "online"
 
 
 def read_session(incarnation: str, register: Register | None) -> Session | None:
@@ -178,6 +204,9 @@ def task_row(task: Task, view: View, *, result: Any = ...) -> Document:
         "causes": dict(task.causes),
         "cancel_requested": task.cancel_requested,
         "submitted_by": task.submitted_by,
+        "source": None if task.source is None else task.source.document(),
+        "spec": None if task.source is None else spec_hash(task),
+        "approval": None if task.approval is None else task.approval.document(),
     }
 
 

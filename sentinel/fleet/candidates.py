@@ -7,27 +7,29 @@ from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.fleet.balancers.port import Candidate
 from sentinel.fleet.dependencies import waiting_for
+from sentinel.fleet.hints import hints
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.view import View, load_session
 from sentinel.model import layout
 from sentinel.model.task import Task
+from sentinel.model.worker import Session
 from sentinel.store.base import Register
 
 
-def candidates(view: View, registers: Mapping[str, Register], observer: Observer) -> Iterator[Candidate]:
-    """Live workers that beat and take tasks. One that has been silent for its stated TTL is left out:
-    giving it work would only make the work wait for the failover."""
+def candidates(
+    view: View, registers: Mapping[str, Register], observer: Observer, *, cordoned: bool = False
+) -> Iterator[Candidate]:
+    """Live workers that beat and take tasks; those instead that would but for being ``cordoned``.
+
+    One that has been silent for its stated TTL is left out: giving it work would only make the work wait for
+    the failover.
+    """
     owned = Counter(task.owner for task in view.running.values())
     lonely = {task.owner for task in view.running.values() if task.alone}
+    meant = Counter(hints(view).values())
     for worker in view.workers.values():
-        name = layout.session_register(worker.incarnation)
-        register = registers.get(name)
-        session = load_session(name, register)
-        if register is None or session is None or not view.live(worker.incarnation):
-            continue
-        if session.sealed_by is not None or session.status != "online":
-            continue
-        if observer.silence(name, register.version) >= session.ttl:
+        session = beating(view, registers, observer, worker.incarnation)
+        if session is None or session.status != "online" or worker.cordoned is not cordoned:
             continue
         candidate = Candidate(
             id=worker.id,
@@ -35,8 +37,29 @@ def candidates(view: View, registers: Mapping[str, Register], observer: Observer
             active=owned[worker.id],
             max_tasks=worker.max_tasks,
             region=worker.region,
+            role=worker.role,
+            capabilities=frozenset(worker.capabilities),
+            cpu_cores=worker.cpu_cores,
+            memory_mb=worker.memory_mb,
+            cpu_percent=session.cpu_percent,
+            queue=meant[worker.id],
+            served=session.served,
         )
         yield candidate.full() if worker.id in lonely else candidate
+
+
+def beating(
+    view: View, registers: Mapping[str, Register], observer: Observer, incarnation: str
+) -> Session | None:
+    """The session of a live incarnation that is neither sealed nor was silent for its stated TTL, or None."""
+    name = layout.session_register(incarnation)
+    register = registers.get(name)
+    session = load_session(name, register)
+    if register is None or session is None or not view.live(incarnation):
+        return None
+    if session.sealed_by is not None or observer.silence(name, register.version) >= session.ttl:
+        return None
+    return session
 
 
 def ready(view: View, waited: Callable[[Task], float]) -> list[Task]:

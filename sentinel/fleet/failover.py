@@ -9,6 +9,7 @@ each in a transaction of its own.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.clock import rfc3339
@@ -54,12 +55,21 @@ def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected
     return versions
 
 
-def wait_limit(stale: float, incarnation: Incarnation | None, session: Session | None) -> float:
-    """W: seconds of silence after which an incarnation may be failed over."""
-    announced = max(
-        incarnation.ttl if incarnation is not None else 0.0, session.ttl if session is not None else 0.0
-    )
-    return max(stale, announced)
+def announced(registers: Mapping[str, Register]) -> dict[str, float]:
+    """The TTLs, in seconds, of all sessions that can be read."""
+    sessions = ((name, load_session(name, register)) for name, register in registers.items())
+    return {name: session.ttl for name, session in sessions if session is not None}
+
+
+def wait_limit(
+    stale: float, incarnation: Incarnation | None, session: Session | None, *, last_readable: float = 0.0
+) -> float:
+    """W: seconds of silence after which an incarnation may be failed over.
+
+    ``last_readable`` is what the last session that could be read announced; it counts without one.
+    """
+    announced = session.ttl if session is not None else last_readable
+    return max(stale, announced, 0.0 if incarnation is None else incarnation.ttl)
 
 
 def suspects(
@@ -92,7 +102,7 @@ def suspect(
         ground = f"{session.sealed_because or 'for a reason unknown'}, sealed by {session.sealed_by}"
     elif incarnation is not None and proof.proven(incarnation):
         ground = "proven dead"
-    elif silence >= wait_limit(stale, incarnation, session):
+    elif silence >= wait_limit(stale, incarnation, session, last_readable=observer.announced(register_name)):
         ground = f"silent for {silence:.1f} s"
     else:
         return None
@@ -173,6 +183,17 @@ def orphans(
         freed = free_left_behind(begin, view, lock, gone, silence, by=by)
         if freed is not None:
             yield freed
+
+
+def turn(view: View, name: str, incarnation: str) -> int:
+    """How many live incarnations tidy up after ``name`` before this one does; the order differs by name."""
+    mine = _draw(name, incarnation)
+    live = (key[len(layout.INCARNATIONS) :] for key in view.snapshot.list(layout.INCARNATIONS))
+    return sum(_draw(name, other) < mine for other in live)
+
+
+def _draw(name: str, incarnation: str) -> str:
+    return hashlib.sha256(f"{name} {incarnation}".encode()).hexdigest()
 
 
 def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[str, str]:

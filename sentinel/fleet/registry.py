@@ -49,7 +49,8 @@ def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarn
     worker = dataclasses.replace(worker, incarnation=incarnation.id, registered_at=incarnation.started_at)
     if before is not None:
         change.expect_absent(layout.incarnation_key(before.incarnation))
-        worker = dataclasses.replace(worker, extra=before.extra).stamped(before.rev, before.tx)
+        kept = dataclasses.replace(worker, extra=before.extra, cordoned=before.cordoned)
+        worker = kept.stamped(before.rev, before.tx)
     else:
         living = predecessor(snapshot, worker.id)
         if living is not None:

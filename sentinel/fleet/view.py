@@ -9,9 +9,10 @@ from typing import Any
 
 from sentinel.errors import BadRecord
 from sentinel.model import layout
+from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
-from sentinel.model.task import Task
+from sentinel.model.task import WAITING, Task
 from sentinel.model.worker import Incarnation, Session, Worker
 from sentinel.store.base import ABSENT, Expected, Register, Snapshot
 
@@ -20,6 +21,7 @@ _LOADERS: Mapping[str, Callable[[str, Document], Any]] = {
     layout.WORKERS: Worker.load,
     layout.INCARNATIONS: Incarnation.load,
     layout.LOCKS: Lock.load,
+    layout.ASSIGNMENTS: Assignment.load,
 }
 
 
@@ -61,6 +63,7 @@ class View:
     workers: Mapping[str, Worker]
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
+    assignments: Mapping[str, Assignment]
     #: Key → why its record cannot be read.
     unreadable: Mapping[str, BadRecord]
     #: Counts the views of one reader.
@@ -95,8 +98,8 @@ class View:
 
     @functools.cached_property
     def dependents(self) -> Sequence[Task]:
-        """The tasks that wait and were to run after others."""
-        return [task for task in self.pending.values() if task.after]
+        """The tasks that wait, for an approval or a worker, and were to run after others."""
+        return [task for task in self.tasks.values() if task.after and task.state in WAITING]
 
     def live(self, incarnation: str) -> bool:
         """Whether the incarnation's record exists, readable or not."""
@@ -158,6 +161,7 @@ class Reader:
             workers=records[layout.WORKERS],
             incarnations=records[layout.INCARNATIONS],
             locks=records[layout.LOCKS],
+            assignments=records[layout.ASSIGNMENTS],
             unreadable=unreadable,
             number=1 if last is None else last.number + 1,
             moved=frozenset(key for key in moved if key.startswith(layout.TASKS)),

@@ -227,6 +227,13 @@ class Fields:
             raise self.bad(f"the field {name!r} is not a count from 0 to {MAX_COUNT}")
         return value
 
+    def maybe_count(self, name: str) -> int | None:
+        """A field that is a count or null."""
+        if self._left.get(name) is None:
+            self._left.pop(name, None)
+            return None
+        return self.count(name)
+
     def seconds(self, name: str, default: Any = ...) -> float:
         """A field that is a number, zero or more."""
         value: float = self.take(name, (int, float), default)
@@ -254,6 +261,11 @@ class Fields:
     def mapping(self, name: str) -> dict[str, Any]:
         """A field that is an object; absent means empty."""
         return dict(self.take(name, dict, {}))
+
+    def maybe_fields(self, name: str) -> Fields | None:
+        """The fields of an object inside this one, or None for null."""
+        value = self.take(name, (dict, type(None)), None)
+        return None if value is None else Fields(self._key, value)
 
     def maybe_labels(self, name: str) -> dict[str, str] | None:
         """A field that is an object of texts or null."""

@@ -8,6 +8,11 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``github/issues/<n>``  what is known of an issue that asks for a task
+``github/outbox/<n>``  what has been said on an issue, and what is still to be said
+``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
+``github/seen``        up to when GitHub's lists were read
+``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
 
@@ -30,6 +35,14 @@ DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+ASSIGNMENTS = "assignments/"
+
+ISSUES = "github/issues/"
+OUTBOX = "github/outbox/"
+FILES = "github/files/"
+SEEN = "github/seen"
+#: The lock whose holder deals with issues and files; one peer at a time.
+INTAKE_LOCK = "github.intake"
 
 
 def task_key(task_id: str) -> str:
@@ -55,6 +68,31 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def issue_key(number: int) -> str:
+    """Where it is kept what is known of an issue."""
+    return f"{ISSUES}{number}"
+
+
+def outbox_key(number: int) -> str:
+    """Where it is kept what was said on an issue."""
+    return f"{OUTBOX}{number}"
+
+
+def file_key(path: str) -> str:
+    """Where it is kept what is known of a file; a path may hold what no key may."""
+    return FILES + hashlib.sha256(path.encode()).hexdigest()[:32]
+
+
+def issue_task(number: int) -> str:
+    """The id of the task that an issue asks for."""
+    return f"issue-{number}"
+
+
+def assignment_key(worker_id: str) -> str:
+    """Where a coordinator says what a worker is to take next."""
+    return ASSIGNMENTS + worker_id
 
 
 @functools.lru_cache(maxsize=4096)

@@ -40,6 +40,15 @@ class Worker:
     #: Task types that it runs.
     types: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    #: Size of its machine; 0 where a version that did not say registered it.
+    cpu_cores: int = 0
+    memory_mb: int = 0
+    #: A person wants it to take nothing new; stays through restarts, until a person lifts it.
+    cordoned: bool = False
+    #: The incarnation that a person asked to drain; a later one does not heed that.
+    drain: str | None = None
+    #: Seconds after which that incarnation hands back what still runs, by its own clock; 0 for never.
+    drain_deadline: float = 0.0
     #: Type → ``timeout`` (seconds) and ``retries`` that the type declares, where it does.
     limits: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     version: str = ""
@@ -70,6 +79,11 @@ class Worker:
             max_tasks=fields.count("max_tasks", 1),
             types=fields.texts("types"),
             capabilities=fields.texts("capabilities"),
+            cpu_cores=fields.count("cpu_cores", 0),
+            memory_mb=fields.count("memory_mb", 0),
+            cordoned=fields.take("cordoned", bool, False),
+            drain=fields.maybe_id("drain"),
+            drain_deadline=fields.seconds("drain_deadline", 0.0),
             limits=_load_limits(Fields(key, fields.mapping("limits"))),
             version=fields.text("version", ""),
             endpoint=fields.maybe_text("endpoint"),
@@ -162,6 +176,10 @@ class Session:
     status: Status = "online"
     active_tasks: int = 0
     max_tasks: int = 0
+    #: How busy its machine's processors are, in percent, in steps of ten.
+    cpu_percent: float = 0.0
+    #: Attempts that ended here since this incarnation began.
+    served: int = 0
     #: For people: when it was sent, by the sender's own wall clock.
     sent_at: str
     #: Who sealed it; a sealed session is dead for good and is not beaten in again.
@@ -186,6 +204,8 @@ class Session:
             status="draining" if fields.text("status", "online") == "draining" else "online",
             active_tasks=fields.count("active_tasks", 0),
             max_tasks=fields.count("max_tasks", 0),
+            cpu_percent=fields.seconds("cpu_percent", 0.0),
+            served=fields.count("served", 0),
             sent_at=fields.text("sent_at", ""),
             sealed_by=fields.maybe_text("sealed_by"),
             sealed_because=fields.maybe_text("sealed_because"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.fleet.balancers import Balancer
+from sentinel.fleet.pacing import ALONE, Pacing, Rhythm, Seen
+from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.model.lease import POLL, LeaseTimes
 
 
@@ -20,13 +22,28 @@ class PeerOptions:
     types: frozenset[str]
     balancer: Balancer
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Longest pause between two looks, in seconds.
+    #: Longest pause between two looks, in seconds; see `LeaseTimes.poll`.
     poll: float = POLL
-    #: Seconds after which a task that another peer should have claimed may be taken by anyone.
+    #: What stretches ``times`` and ``poll`` on a store with limits; None where they hold as they are.
+    pacing: Pacing | None = None
+    #: Seconds after which a task that another peer should have claimed may be taken by others; never less
+    #: than that peer needs to look, see `Tempo.patience`.
     claim_grace: float = 1.0
+    #: Who assigns tasks: every peer for itself, one for all, or leaders for their own.
+    pattern: Pattern = "peer_to_peer"
+    #: What makes a group with a leader of its own.
+    group_by: GroupBy = "region"
+    #: Seconds between two looks of a coordinator for a better distribution of what it has assigned.
+    rebalance: float = 60.0
     #: Seconds between SIGTERM and SIGKILL for a task that is cancelled or drained.
     stop_grace: float = 5.0
     #: Whether peers recover the work of silent ones at all (the guide's ``recoveryEnabled``).
     recovery: bool = True
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
+
+    def rhythm(self, seen: Seen = ALONE) -> Rhythm:
+        """How this peer goes on in a fleet that looks like this."""
+        if self.pacing is None:
+            return Rhythm(times=self.times, poll=self.poll)
+        return self.pacing.rhythm(seen)

@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
+from sentinel.fleet.balancers import Candidate
+from sentinel.fleet.candidates import candidates
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import incarnation_key
@@ -22,8 +25,10 @@ from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
+from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
+from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
 from sentinel.store.transact import Change, Transactor
@@ -57,6 +62,7 @@ class Peer:
         proof: DeathProof,
         counters: Counters,
         housekeeping: Callable[[View], None],
+        cpu: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._options = options
         self._transactor = transactor
@@ -69,6 +75,10 @@ class Peer:
         self._housekeeping = housekeeping
         self._reader = Reader()
         self._chooser = Chooser(options)
+        self._coordination = Coordination(options, incarnation.id)
+        self._cpu = cpu
+        #: When this peer saw that it is to drain by a deadline, on its own clock.
+        self._drain_seen: float | None = None
         self._me = options.worker
         self._incarnation = incarnation
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
@@ -76,7 +86,12 @@ class Peer:
         self._in_doubt = False
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
+        self._tempo = Tempo(
+            options, transactor.clock, incarnation=incarnation.id, hears=transactor.store.hears
+        )
         self._hurry = False
+        #: Whether this tick came to deciding what is to be changed.
+        self._decided = False
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -125,7 +140,7 @@ class Peer:
 
     def tick(self) -> float:
         """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
-        self._hurry = self._looked = False
+        self._hurry = self._looked = self._decided = False
         self.load = self._load()
         self._work.take_events()
         self._heed_the_fence()
@@ -142,16 +157,27 @@ class Peer:
             self.reached = False
             log.warning("%s cannot reach the store: %s", self._me, error)
         self.load = self._load()
-        if self._hurry:
+        if self._hurry and self._my_turn:
             return 0.0
-        due = self._chooser.next_due(self._clock.now()) if self._looked else self._options.poll
-        return min(self._options.poll, due)
+        if not self._looked:
+            self._tempo.missed()
+            return self._tempo.pause()
+        held_back = not self._decided and self.phase is Phase.WORKING
+        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
+
+    @property
+    def _my_turn(self) -> bool:
+        """Whether it may push now. Ending its work, it does not wait: a fleet waits for what it holds."""
+        return self.phase is not Phase.WORKING or self._tempo.my_turn
 
     def _load(self) -> Load:
         return Load(
+            rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
+            cpu_percent=self._cpu(),
+            served=self.counters.ended,
             progress=self._clock.now(),
         )
 
@@ -166,8 +192,10 @@ class Peer:
     # -- the step ------------------------------------------------------------------------------------
 
     def _round(self) -> None:
-        self._resend()
-        self._work.store_outputs()
+        if self._my_turn:
+            self._resend()
+            if self._work.store_outputs():
+                self._tempo.take_turn()
         sent = self._clock.now()
         view, registers = self._look()
         reply = self._clock.now()
@@ -175,11 +203,18 @@ class Peer:
             self._lease.fence("its incarnation was failed over")
             self._hurry = True
             return
+        self._heed_orders(view)
+        if self.phase is Phase.ENDING:
+            return
         self._work.stop_unwanted(view)
+        if not self._my_turn:
+            self._sweep(view, registers, sent=sent, reply=reply)
+            return
+        self._decided = True
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
-        if self.phase is Phase.WORKING and self._lease.begun and self._lease.fenced is None:
-            batch += self._claims(view, registers)
+        if self._lease.begun and self._lease.fenced is None:
+            batch += self._shares(view, registers)
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -188,11 +223,17 @@ class Peer:
 
     def _look(self) -> tuple[View, Mapping[str, Register]]:
         sent = self._clock.now()
-        view = self._reader.view(self._store.read())
-        registers = self._store.published()
+        snapshot, registers = self._store.look()
         reply = self._clock.now()
-        self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+        view = self._reader.view(snapshot)
+        self._observer.look(
+            failover.watched(view, registers),
+            sent=sent,
+            reply=reply,
+            announced=failover.announced(registers),
+        )
         self._chooser.look(view, sent=sent, reply=reply)
+        self._tempo.looked(view)
         self._looked = True
         return view, registers
 
@@ -217,6 +258,8 @@ class Peer:
         batch, self._open = self._open, []
         # What just landed may have made more work; only a new look can tell that there is none.
         self._chooser.nothing_waits = False
+        if any(isinstance(outcome, Committed) for outcome in outcomes):
+            self._tempo.take_turn()
         for planned, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Conflicted):
                 self.counters.conflicts += 1
@@ -270,8 +313,49 @@ class Peer:
                 cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
                 yield Planned(cancelled, _nothing)
 
-    def _claims(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
-        for task in self._chooser.choose(view, registers, self._observer, self._work.running):
+    def _heed_orders(self, view: View) -> None:
+        """What a person wants of this incarnation, by its worker's record."""
+        record = view.workers.get(self._me)
+        if record is None or record.drain != self._incarnation.id:
+            return
+        now = self._clock.now()
+        if self._drain_seen is None:
+            log.info("%s is to drain", self._me)
+            self._drain_seen = now
+        self.drain()
+        if record.drain_deadline and now - self._drain_seen >= record.drain_deadline:
+            log.warning("%s ends what still runs: the deadline for its draining has passed", self._me)
+            self.end()
+            self._hurry = True
+
+    def _shares(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
+        """What this peer takes, and what it means for others where it assigns their tasks."""
+        waiting = self._chooser.waiting(view)
+        workers = list(candidates(view, registers, self._observer))
+        me = view.workers.get(self._me)
+        if self.phase is Phase.WORKING and me is not None and not me.cordoned:
+            lock = lock_over(me, self._options.pattern, self._options.group_by)
+            led = in_charge(view, registers, self._observer, lock)
+            yield from self._claims(view, waiting, workers, led=led)
+        for transaction in self._coordination.act(
+            view,
+            self._observer,
+            workers,
+            waiting,
+            lambda: self._change(view),
+            now=self._clock.now(),
+            wall=self._clock.wall(),
+            patience=self._tempo.patience,
+        ):
+            yield Planned(transaction, _nothing)
+
+    def _claims(
+        self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
+    ) -> Iterator[Planned]:
+        patience = self._tempo.patience
+        for task in self._chooser.choose(
+            view, waiting, workers, self._work.running, led=led, patience=patience
+        ):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,
@@ -296,14 +380,17 @@ class Peer:
     def _sweep(self, view: View, registers: Mapping[str, Register], *, sent: float, reply: float) -> None:
         # The documents that were read may be older than the registers, so the register of one that has just
         # joined can look abandoned. Taken away, it would be missing as it was before its first beat, and
-        # who saw it missing then would count all of that as silence. Hence the patience of a takeover.
+        # who saw it missing then would count all of that as silence. Hence the patience of a takeover, once
+        # more for each peer whose turn comes first: all of them trying at once would be so many pushes.
         abandoned = failover.abandoned_registers(view, registers)
         self._abandoned.look(abandoned, sent=sent, reply=reply)
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
-            if self._abandoned.silence(name, version) >= limit:
+            before_me = failover.turn(view, name, self._incarnation.id)
+            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
+                self._tempo.take_turn()
         self._housekeeping(view)
 
     # -- the end -------------------------------------------------------------------------------------

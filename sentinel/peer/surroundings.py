@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from sentinel.clock import Clock
 from sentinel.clock import Event as Wakeup
 from sentinel.fleet.observer import Observer
@@ -112,6 +114,8 @@ class Surroundings:
     supervise: Supervise = SupervisorProcess
     streams: Callable[[], tuple[int, int, int]] = standard_streams
     pid: Callable[[], int] = os.getpid
+    #: Percent of all processors' time that was used since the last call.
+    cpu_percent: Callable[[], float] = psutil.cpu_percent
 
 
 #: The machine that this process runs on.

@@ -7,7 +7,7 @@ settings imports this package only then.
 
 from __future__ import annotations
 
-from sentinel.settings.catalogue import KeyDoc, documented_keys
+from sentinel.settings.catalogue import Effective, KeyDoc, documented_keys, effective
 from sentinel.settings.fleet_wide import GitHub, Heartbeat, LoadBalancer, Locking, MemorySync, Retention
 from sentinel.settings.loading import load
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, TaskDefaults, Tasks, Worker
@@ -15,6 +15,7 @@ from sentinel.settings.tree import DEFAULT_LEASE, Settings, StoreKind, store_kin
 
 __all__ = [
     "DEFAULT_LEASE",
+    "Effective",
     "Execution",
     "Failover",
     "GitHub",
@@ -33,6 +34,7 @@ __all__ = [
     "Tasks",
     "Worker",
     "documented_keys",
+    "effective",
     "load",
     "store_kind",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
@@ -98,7 +98,8 @@ class LoadBalancer(Section):
 
     strategy: Id = setting(
         "least_loaded",
-        "Name of the balancer.",
+        "Name of the balancer: `round_robin`, `least_loaded`, `capacity_based`, `affinity`, or one of the "
+        "entry point group `sentinel.balancers`.",
         json="distributed.loadBalancer.strategy",
         values=ID_RULE,
         scope="fleet",
@@ -106,7 +107,7 @@ class LoadBalancer(Section):
     options: BalancerOptions = setting(
         {},
         f"Options of the balancer: {', '.join(f'`{name}`' for name in BalancerOptions.__annotations__)}; a "
-        "balancer that is not built in may have others. Of these, `considerCapacity` is read now.",
+        "balancer that is not built in may have others.",
         json="distributed.loadBalancer.options",
         env=(),
         values="an object",
@@ -114,18 +115,35 @@ class LoadBalancer(Section):
     )
     affinity_enabled: Switch = setting(
         True,
-        f"Whether tasks prefer the worker that handled similar ones. {_LATER}",
+        "Whether tasks with an affinity label prefer one worker, the same for equal labels, for as long as "
+        "it lives; with every strategy.",
         json="distributed.loadBalancer.affinityEnabled",
         scope="fleet",
     )
     rebalance_interval: Number = setting(
         60.0,
-        f"Pause between two looks for a better distribution. {_LATER}",
+        "Pause between two looks of a coordinator for a better distribution of the tasks that it has "
+        "assigned and nobody has begun. Without a coordinator nothing is assigned ahead.",
         json="distributed.loadBalancer.rebalanceIntervalMs",
         ge=1,
         le=86_400,
         scope="fleet",
         **_MS,
+    )
+    pattern: Literal["peer_to_peer", "master_worker", "hierarchical"] = setting(
+        "peer_to_peer",
+        "Who assigns tasks: every worker for itself, one that holds the lock `coordinator` for all, or one "
+        "leader for each group.",
+        json="distributed.loadBalancer.pattern",
+        values="peer_to_peer, master_worker or hierarchical",
+        scope="fleet",
+    )
+    group_by: Literal["region", "role"] = setting(
+        "region",
+        "What workers have in common that have a leader of their own, in the pattern `hierarchical`.",
+        json="distributed.loadBalancer.groupBy",
+        values="region or role",
+        scope="fleet",
     )
 
 

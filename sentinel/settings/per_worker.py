@@ -52,7 +52,7 @@ class Worker(Section):
     )
     cpu_cores: Whole | None = setting(
         None,
-        "Processor cores of the machine. Checked now, read by a later version.",
+        "Processor cores of the machine, by which `capacity_based` weighs it.",
         json="capacity.cpuCores",
         unit="cores",
         ge=1,
@@ -61,7 +61,7 @@ class Worker(Section):
     )
     memory_mb: Whole | None = setting(
         None,
-        "Memory of the machine. Checked now, read by a later version.",
+        "Memory of the machine, by which `capacity_based` weighs it.",
         json="capacity.memoryMb",
         unit="MiB",
         ge=1,
@@ -77,6 +77,14 @@ class Worker(Section):
         values="names of task types (in the environment separated by commas)",
         shown_default="every type it knows",
     )
+    capabilities: tuple[Id, ...] = setting(
+        (),
+        "What the worker can do besides its task types, for tasks that demand it. `general` stands in for "
+        "any capability that nobody has.",
+        json="capacity.capabilities",
+        env=("WORKER_CAPABILITIES",),
+        values="names of capabilities (in the environment separated by commas)",
+    )
     region: Text | None = setting(
         None,
         "Where the worker stands, such as `eu-west-1`.",
@@ -87,7 +95,11 @@ class Worker(Section):
     environment: Text | None = setting(
         None, "What it serves, such as `production`.", json="metadata.environment"
     )
-    role: Text | None = setting(None, "Its part in the fleet, such as `leader`.", json="metadata.role")
+    role: Text | None = setting(
+        None,
+        "Its part in the fleet, such as `leader`: workers of that role are the first to coordinate others.",
+        json="metadata.role",
+    )
 
 
 class TaskDefaults(Section):

@@ -54,6 +54,8 @@ _TIMES = (
 _MEMORY = "/dev/shm"
 #: Most peers that a store tells of every change.
 _MOST_WATCHERS = 10
+#: Part of the seeds in which the daemons are paced.
+_PACED = 0.25
 #: Virtual seconds, after the last fault, in which everything must have ended.
 SETTLED_WITHIN = 1_800.0
 
@@ -78,6 +80,8 @@ class SimulationOptions:
     fault_every: float = 20.0
     #: Fixed times; None draws them from the seed.
     times: LeaseTimes | None = None
+    #: Whether limits of the store pace the daemons, in their own way each; None draws it from the seed.
+    paced: bool | None = None
     #: Whether scripts hold locks, too.
     locks: bool = True
     #: Share of the tasks that take their worker down.
@@ -151,6 +155,9 @@ class _Simulation:
             times=self._times,
             poll=self._times.interval,
             slots=options.slots,
+            paced=random.Random(f"{seed}/paced").random() < _PACED
+            if options.paced is None
+            else options.paced,
         )
         executions.take_down = self._workers.take_down
         self._faulty_until = options.minutes * 60.0

@@ -205,7 +205,9 @@ def test_a_balancer_is_found_by_its_name() -> None:
 
 
 def test_an_unknown_balancer_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(BadInput, match="there is no balancer 'magic'; this version has least_loaded"):
+    with pytest.raises(
+        BadInput, match="there is no balancer 'magic'; there are affinity, capacity_based, least_loaded"
+    ):
         find("magic")
 
 

@@ -53,9 +53,21 @@ def test_a_second_start_is_the_next_revision_of_the_registration(bench: Bench) -
 
 
 def test_a_second_start_keeps_what_a_later_version_added(bench: Bench) -> None:
-    bench.put(worker(extra={"cordoned": True}))
+    bench.put(worker(extra={"paid_until": "2027"}))
+    bench.commit(join(bench, "inc2"))
+    assert bench.document("workers/w1")["paid_until"] == "2027"
+
+
+def test_a_cordon_stays_through_a_restart(bench: Bench) -> None:
+    bench.put(worker(cordoned=True))
     bench.commit(join(bench, "inc2"))
     assert bench.document("workers/w1")["cordoned"] is True
+
+
+def test_an_order_to_drain_is_for_the_incarnation_that_got_it(bench: Bench) -> None:
+    bench.put(worker(drain="inc1", drain_deadline=60.0))
+    bench.commit(join(bench, "inc2"))
+    assert bench.document("workers/w1")["drain"] is None
 
 
 def test_of_two_that_join_at_once_one_wins(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""``least_loaded``: the worker with the smallest share of its slots in use."""
+"""``least_loaded``: the worker with the least to do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ def least_loaded(
     workers: Sequence[Candidate],
     options: Mapping[str, Any],
 ) -> Candidate:
-    """Fewest active tasks, against capacity unless ``considerCapacity`` is false; then the lowest id."""
+    """The lowest load, then the most free slots, then the lowest id.
+
+    The load is `Candidate.score`: its tasks against its slots and its CPU against all of its CPU, or the
+    plain score when ``considerCapacity`` is false.
+    """
     by_capacity = options.get("considerCapacity", True)
 
     def load(worker: Candidate) -> tuple[float, int, str]:
-        share = worker.active / worker.max_tasks if by_capacity else float(worker.active)
-        return (share, -worker.free, worker.id)
+        score = worker.score
+        if by_capacity:
+            score = (worker.active * 2 + worker.queue) / worker.max_tasks + worker.cpu_percent / 100
+        return (score, -worker.free, worker.id)
 
     return min(workers, key=load)

@@ -135,7 +135,7 @@ class Process:
         """Who it is for the checker."""
         return Sender(process=self.name, incarnation=self.incarnation, rate=self.machine.timing.rate)
 
-    def open_store(self) -> Store:
+    def open_store(self, *, timeout: float | None = None) -> Store:
         """A new connection."""
         self._connections += 1
         universe = self._universe
@@ -147,7 +147,7 @@ class Process:
             weather=universe.weather,
             link=self.machine.link,
             caller=self,
-            timeout=universe.timeout,
+            timeout=universe.timeout if timeout is None else timeout,
             watched=universe.watched,
         )
 
@@ -160,6 +160,7 @@ class Process:
             supervise=self._supervise,
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
+            cpu_percent=lambda: 0.0,
         )
 
     def rng(self) -> random.Random:

@@ -23,6 +23,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Register,
@@ -242,6 +243,10 @@ class Server:
         """A stored blob."""
         return self._store.kept(name)
 
+    def audit(self, limit: int, after: str | None) -> list[Entry]:
+        """The newest commits."""
+        return self._store.audit(limit, after)
+
 
 class SimulatedStore(Store):
     """One connection. Every call gives up the baton, and comes back when the reply is there or never came."""
@@ -268,8 +273,8 @@ class SimulatedStore(Store):
         self._caller = caller
         #: Seconds after which a call that was not answered is given up.
         self._timeout = timeout
-        #: Whether the store tells of changes; otherwise `wait` looks at times, as over a network.
-        self._watched = watched
+        # Otherwise `wait` looks at times, as over a network.
+        self.hears = watched
         self._seen = 0
         self._seen_registers = 0
         #: How many alarms its user had raised when one more became due; None when none is due.
@@ -341,9 +346,13 @@ class SimulatedStore(Store):
     def kept(self, name: str) -> bytes | None:
         return self._call("kept", False, lambda _: self._server.kept(name))
 
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        found: list[Entry] = self._call("audit", False, lambda _: self._server.audit(limit, after))
+        return found
+
     def wait(self, timeout: float) -> bool:
         self._baton.check()
-        if not self._watched:
+        if not self.hears:
             self._baton.sleep(max(0.0, timeout))
             return self._server.revision != self._seen
         wake = self._baton.current.waker()

@@ -1,0 +1,132 @@
+"""The assignment: a pure function of the snapshot, the same on every peer."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from sentinel.fleet.balancers.port import Balancer, Candidate, Homing
+from sentinel.fleet.eligibility import Demand, demand_of, eligible
+from sentinel.fleet.queue import in_order
+from sentinel.model.task import Task
+
+_NOBODY: AbstractSet[str] = frozenset()
+
+
+def assign(
+    tasks: Iterable[Task],
+    workers: Iterable[Candidate],
+    balancer: Balancer,
+    options: Mapping[str, Any] | None = None,
+    *,
+    passed: Mapping[str, AbstractSet[str]] | None = None,
+) -> dict[str, str]:
+    """Task id → worker id for as many tasks as there are free slots, in the order of the queue.
+
+    A task that lost many workers goes to an idle worker and takes all of it; while it waits for one, the
+    worker that will be idle soonest is held free for it, so that it does not wait for ever. ``passed`` names
+    workers that had their chance at a task and let it lie.
+    """
+    sharing = _Sharing(workers, balancer, options or {}, passed or {})
+    for _, together in itertools.groupby(in_order(tasks), key=_together):
+        if not sharing.anything_free:
+            break
+        sharing.share(together)
+    return sharing.assigned
+
+
+def _together(task: Task) -> tuple[str, str | None]:
+    """Tasks of one priority may change places, so that more of them get to their homes."""
+    return (task.priority, task.id if task.alone else None)
+
+
+class _Sharing:
+    """The slots while they are given out."""
+
+    def __init__(
+        self,
+        workers: Iterable[Candidate],
+        balancer: Balancer,
+        options: Mapping[str, Any],
+        passed: Mapping[str, AbstractSet[str]],
+    ) -> None:
+        everybody = sorted(workers, key=lambda worker: worker.id)
+        served = sum(worker.served for worker in everybody)
+        self._slots = {
+            worker.id: dataclasses.replace(
+                worker, place=place, fleet_size=len(everybody), fleet_served=served
+            )
+            for place, worker in enumerate(everybody)
+        }
+        self._free = sum(worker.free for worker in everybody)
+        self._balancer = balancer
+        self._homing = balancer if isinstance(balancer, Homing) else None
+        self._options = options
+        self._passed = passed
+        self._eligible: dict[Demand, list[str]] = {}
+        #: Demands that nobody with a free slot meets; slots only get fewer.
+        self._hopeless: set[Demand] = set()
+        self.assigned: dict[str, str] = {}
+
+    @property
+    def anything_free(self) -> bool:
+        """Whether a slot is left."""
+        return self._free > 0
+
+    def share(self, tasks: Iterable[Task]) -> None:
+        """Give slots to tasks of one priority, in their order; those whose home is free come first."""
+        rest: Iterable[Task] = tasks
+        if self._homing is not None:
+            rest = list(self._bring_home(tasks, self._homing))
+        for task in rest:
+            if not self.anything_free:
+                return
+            demand = self._demand(task)
+            if demand in self._hopeless:
+                continue
+            able = [self._slots[name] for name in self._able(demand) if self._slots[name].free]
+            if not able:
+                self._hopeless.add(demand)
+            elif task.alone:
+                self._alone(task, able)
+            else:
+                self._give(task, self._balancer(task, able, self._options))
+
+    def _bring_home(self, tasks: Iterable[Task], balancer: Homing) -> Iterator[Task]:
+        for task in tasks:
+            if self.anything_free and task.affinity and not task.alone:
+                names = self._able(self._demand(task))
+                everybody = [self._slots[name] for name in names]
+                home = balancer.home(task, everybody, self._options) if everybody else None
+                if home is not None and self._slots[home].free:
+                    self._give(task, self._slots[home])
+                    continue
+            yield task
+
+    def _alone(self, task: Task, able: Sequence[Candidate]) -> None:
+        idle = [worker for worker in able if worker.active == 0]
+        if idle:
+            chosen = self._balancer(task, idle, self._options)
+            self.assigned[task.id] = chosen.id
+        else:
+            chosen = min(able, key=lambda worker: (worker.active, worker.id))
+        self._free -= self._slots[chosen.id].free
+        self._slots[chosen.id] = self._slots[chosen.id].full()
+
+    def _give(self, task: Task, worker: Candidate) -> None:
+        self._slots[worker.id] = self._slots[worker.id].with_one_more()
+        self._free -= 1
+        self.assigned[task.id] = worker.id
+
+    def _demand(self, task: Task) -> Demand:
+        return demand_of(task, self._passed.get(task.id, _NOBODY))
+
+    def _able(self, demand: Demand) -> list[str]:
+        found = self._eligible.get(demand)
+        if found is None:
+            found = [worker.id for worker in eligible(demand, list(self._slots.values()))]
+            self._eligible[demand] = found
+        return found
