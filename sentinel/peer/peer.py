@@ -230,7 +230,7 @@ class Peer:
             failover.watched(view, registers),
             sent=sent,
             reply=reply,
-            announced=failover.announced(registers),
+            announced=failover.announced(view, registers),
         )
         self._chooser.look(view, sent=sent, reply=reply)
         self._tempo.looked(view)
@@ -330,10 +330,14 @@ class Peer:
 
     def _shares(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         """What this peer takes, and what it means for others where it assigns their tasks."""
+        me = view.workers.get(self._me)
+        takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
+        takes = takes and len(self._work.running) < self._options.max_tasks
+        if not takes and not self._coordination.has_part(me):
+            return
         waiting = self._chooser.waiting(view)
         workers = list(candidates(view, registers, self._observer))
-        me = view.workers.get(self._me)
-        if self.phase is Phase.WORKING and me is not None and not me.cordoned:
+        if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
             yield from self._claims(view, waiting, workers, led=led)
@@ -387,8 +391,11 @@ class Peer:
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
+            silence = self._abandoned.silence(name, version)
+            if silence < limit:
+                continue
             before_me = failover.turn(view, name, self._incarnation.id)
-            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
+            if silence >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
                 self._tempo.take_turn()
         self._housekeeping(view)
