@@ -30,6 +30,10 @@ class Coordination:
         self._vacant_since: float | None = None
         self._rebalanced: float | None = None
 
+    def has_part(self, me: Worker | None) -> bool:
+        """Whether the pattern has a lock over this worker, which may have to be taken or served."""
+        return me is not None and self._lock_over(me) is not None
+
     def act(
         self,
         view: View,

@@ -236,7 +236,7 @@ class Peer:
             {**failover.watched(view, registers), **self._expiry.look(snapshot, reply)},
             sent=sent,
             reply=reply,
-            announced=failover.announced(registers),
+            announced=failover.announced(view, registers),
             keep=self._expiry.watched,
         )
         self._chooser.look(view, sent=sent, reply=reply)
@@ -343,7 +343,7 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
-        if not takes and self._options.pattern == "peer_to_peer":
+        if not takes and not self._coordination.has_part(me):
             return
         waiting = self._chooser.waiting(view)
         workers = list(candidates(view, registers, self._observer))
@@ -403,8 +403,11 @@ class Peer:
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
+            silence = self._abandoned.silence(name, version)
+            if silence < limit:
+                continue
             before_me = failover.turn(view, name, self._incarnation.id)
-            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
+            if silence >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
                 self._tempo.take_turn()
         self._housekeeping(view)
