@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
@@ -25,7 +25,16 @@ from sentinel.peer.claims import Chooser
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.work import Counters, Planned, Work
-from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.base import (
+    DELETE,
+    Committed,
+    Conflicted,
+    Outcome,
+    Refused,
+    Register,
+    Rider,
+    Transaction,
+)
 from sentinel.store.pace import FASTEST, Pace
 from sentinel.store.transact import Change, Transactor
 
@@ -80,6 +89,8 @@ class Peer:
         self._hurry = False
         # Whoever hears of changes need not look for them.
         fastest = options.poll if self._store.hears else min(FASTEST, options.poll)
+        #: Whose beats go along with what is sent.
+        self.rider: Rider | None = None
         self._pace = Pace(fastest=fastest, slowest=options.poll)
         self._revision: str | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
@@ -213,7 +224,7 @@ class Peer:
         if not self._open:
             return
         try:
-            outcomes = self._store.commit([planned.transaction for planned in self._open])
+            outcomes = self._send([planned.transaction for planned in self._open])
         except OutcomeUnknown:
             self._in_doubt = True
             raise
@@ -233,6 +244,11 @@ class Peer:
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
+
+    def _send(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        if self.rider is None:
+            return self._store.commit(transactions)
+        return self._store.carry(transactions, self.rider)
 
     def _change(self, view: View) -> Change:
         """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""

@@ -212,6 +212,7 @@ class Service:
             load=lambda: peer.load,
             changed=self._wakeup.set,
         )
+        peer.rider = beat
         patience = options.times.write_timeout
         start = self._around.start_thread
         with beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left):
