@@ -270,7 +270,7 @@ class Peer:
             wall=self._clock.wall(),
             by=self._me,
         ):
-            yield Planned(transaction, _nothing)
+            yield Planned(transaction, self._freed)
 
     def _suspects(self, view: View, registers: Mapping[str, Register]) -> list[failover.Suspect]:
         if not self._options.recovery:
@@ -278,6 +278,10 @@ class Peer:
         stale = self._options.times.stale
         found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
         return [suspect for suspect in found if suspect.incarnation != self._incarnation.id]
+
+    def _freed(self, outcome: Outcome) -> None:
+        # What was lost has waited long enough: it is not to wait for the next look, too.
+        self._hurry = self._hurry or isinstance(outcome, Committed)
 
     def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:

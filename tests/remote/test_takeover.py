@@ -65,22 +65,38 @@ def test_the_work_of_a_killed_peer_is_claimed_by_another_within_the_printed_boun
     for name in WORKERS:
         fleet.start_apart(name, "--max-tasks", "8")
     all_at_work(fleet, observer)
-    found = re.search(r"is free again within ([\d.]+) s", fleet.run("doctor").stdout)
-    assert found is not None
-    bound = float(found[1])
     seconds: list[float] = []
+    bounds: list[float] = []
+    late = 0
     for number in range(0, KILLS, AT_ONCE):
-        seconds += one_round(fleet, observer, rng, number)
-        print(f"{len(seconds)} of {KILLS} kills: {', '.join(f'{one:.1f}' for one in seconds[-AT_ONCE:])} s")
+        # It holds for a connection as it is now, and the machine may be busier the next time.
+        before = printed_bound(fleet)
+        taken = one_round(fleet, observer, rng, number)
+        bound = max(before, printed_bound(fleet))
+        seconds += taken
+        bounds.append(bound)
+        late += sum(one > bound for one in taken)
+        print(
+            f"{len(seconds)} of {KILLS} kills: {', '.join(f'{one:.1f}' for one in taken)} s of {bound:.1f} s"
+        )
     seconds.sort()
     print(
         f"takeover after {len(seconds)} kills: min {seconds[0]:.2f} s, "
         f"median {statistics.median(seconds):.2f} s, max {seconds[-1]:.2f} s; "
-        f"printed bound {bound:.1f} s (a beat every {INTERVAL} s, dead after {STALE} s of silence)"
+        f"printed bound {min(bounds):.1f} to {max(bounds):.1f} s, {KILLS - late} of {KILLS} within it "
+        f"(a beat every {INTERVAL} s, dead after {STALE} s of silence)"
     )
     assert problems(History(repository).task_versions()) == []
     assert len(seconds) == KILLS
-    assert seconds[-1] <= bound
+    assert not late
+
+
+def printed_bound(fleet: RemoteFleet) -> float:
+    """What `sentinel doctor` says, in seconds."""
+    said = fleet.run("doctor")
+    found = re.search(r"is free again within ([\d.]+) s", said.stdout)
+    assert found is not None, said.stdout + said.stderr
+    return float(found[1])
 
 
 def one_round(fleet: RemoteFleet, observer: Client, rng: random.Random, number: int) -> list[float]:
