@@ -391,11 +391,15 @@ class Mirror:
         )
         if ran.status is None:
             self._sweep_locks()
-        return [self._judge(ran, update.ref) for update in updates]
+        answers = [self._judge(ran, update.ref) for update in updates]
+        told = ", ".join(
+            f"{update.ref} {answer.pushed.value}" for update, answer in zip(updates, answers, strict=True)
+        )
+        log.debug("pushed %s", told)
+        return answers
 
     def _judge(self, ran: Ran, ref: str) -> Answer:
         answer = judge_push(ran, ref, repeated=self._is_http)
-        log.debug("push to %s: %s", ref, answer.pushed.value)
         if answer.pushed is Pushed.FAILED and damaged_here(ran):
             self.objects.broken = True
         if answer.pushed in (Pushed.FAILED, Pushed.UNKNOWN):

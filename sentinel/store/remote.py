@@ -297,11 +297,13 @@ class RemoteStore(Store):
         return self._mirror.objects.write_commit(text, author, tree, parents)
 
     def _attempts(self) -> Iterator[None]:
-        """Yield for each try, with growing random pauses between."""
+        """Yield for each try, with growing random pauses between; where a try takes long, longer ones."""
         pause = 0.02
         for _ in range(_TRIES):
+            began = self._clock.now()
             yield
-            self._clock.sleep(self._rng.uniform(0.0, pause))
+            took = min(self._clock.now() - began, _LONGEST_PAUSE)
+            self._clock.sleep(self._rng.uniform(0.0, max(pause, took)))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _deliver(self, sent: _Sent, *, again: bool = False) -> Answer:
