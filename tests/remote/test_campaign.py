@@ -154,6 +154,5 @@ def report(fleet: RemoteFleet, *, commits: int, took: float) -> None:
         f"{TASKS} tasks by {len(OVER_HTTP)} peers over HTTP and {len(OVER_SSH)} over ssh in {took:.0f} s: "
         f"{commits} commits, {contested / commits:.2f} conflicts a commit, {pushes / TASKS:.1f} pushes a task"
     )
-    print(
-        "  " + ", ".join(f"{kind} {answer}: {number}" for (kind, answer), number in sorted(answers.items()))
-    )
+    for (kind, answer), number in sorted(answers.items()):
+        print(f"  {kind} {answer}: {number}")
