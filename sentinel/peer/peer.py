@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
@@ -32,7 +32,16 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
-from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register, Transaction
+from sentinel.store.base import (
+    DELETE,
+    Committed,
+    Conflicted,
+    Outcome,
+    Refused,
+    Register,
+    Rider,
+    Transaction,
+)
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -95,6 +104,8 @@ class Peer:
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
         self._decided = False
+        #: Whose beats go along with what is sent.
+        self.rider: Rider | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -252,7 +263,7 @@ class Peer:
         if not self._open:
             return
         try:
-            outcomes = self._store.commit([planned.transaction for planned in self._open])
+            outcomes = self._send([planned.transaction for planned in self._open])
         except OutcomeUnknown:
             self._in_doubt = True
             raise
@@ -274,6 +285,11 @@ class Peer:
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
+
+    def _send(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        if self.rider is None:
+            return self._store.commit(transactions)
+        return self._store.carry(transactions, self.rider)
 
     def _change(self, view: View) -> Change:
         """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""
@@ -298,7 +314,7 @@ class Peer:
             wall=self._clock.wall(),
             by=self._me,
         ):
-            yield Planned(transaction, _nothing)
+            yield Planned(transaction, self._freed)
 
     def _suspects(self, view: View, registers: Mapping[str, Register]) -> list[failover.Suspect]:
         if not self._options.recovery:
@@ -306,6 +322,10 @@ class Peer:
         stale = self._options.times.stale
         found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
         return [suspect for suspect in found if suspect.incarnation != self._incarnation.id]
+
+    def _freed(self, outcome: Outcome) -> None:
+        # What was lost has waited long enough: it is not to wait for the next look, too.
+        self._hurry = self._hurry or isinstance(outcome, Committed)
 
     def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:

@@ -240,6 +240,7 @@ class Service:
             room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
+        peer.rider = beat
         patience = options.times.write_timeout
         start = self._around.start_thread
         with ExitStack() as stack:
