@@ -1,7 +1,8 @@
 """What GitHub has and the emulator has not: ETags, limits, faults, tokens that are wrong; and a meter.
 
 The emulator's known differences are put right on the way: a missing ref is 422 for PATCH and DELETE, URLs of
-refs say ``git/refs/``, a token that it does not know is 401.
+refs say ``git/refs/``, a token that it does not know is 401, and the list of a repository's comments is not
+taken for an issue of the number "comments".
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _USES = 4_000
 _PAGE = b"<!DOCTYPE html><html><body><h1>Whoa there!</h1></body></html>"
 _HOPS = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "date"}
 _REF = re.compile(r"/repos/[^/]+/[^/]+/git/refs/")
+_COMMENTS = re.compile(r"(/repos/[^/]+/[^/]+/issues)/comments")
 
 
 class Exchange:
@@ -172,9 +174,19 @@ class Proxy:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if token:
             headers["authorization"] = f"{scheme} {self.alias(token)}"
+        found = _COMMENTS.fullmatch(urllib.parse.urlsplit(exchange.path).path)
+        if exchange.method == "GET" and found is not None:
+            self._all_comments(exchange, found[1], headers)
+        else:
+            self._ask(exchange, exchange.path, headers)
+        self._put_right(exchange)
+        for watcher in self.watchers:
+            watcher(exchange)
+
+    def _ask(self, exchange: Exchange, path: str, headers: Mapping[str, str]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._target, timeout=60)
         try:
-            connection.request(exchange.method, exchange.path, exchange.body or None, headers)
+            connection.request(exchange.method, path, exchange.body or None, dict(headers))
             answer = connection.getresponse()
             exchange.answer = answer.read()
         finally:
@@ -183,9 +195,21 @@ class Proxy:
         exchange.answer_headers = {
             name.lower(): value for name, value in answer.getheaders() if name.lower() not in _HOPS
         }
-        self._put_right(exchange)
-        for watcher in self.watchers:
-            watcher(exchange)
+
+    def _all_comments(self, exchange: Exchange, issues: str, headers: Mapping[str, str]) -> None:
+        """The comments of all issues in one list, as GitHub gives it, from the lists of each."""
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(exchange.path).query))
+        self._ask(exchange, f"{issues}?state=all&per_page=100", headers)
+        if exchange.status != 200:
+            return
+        comments: list[dict[str, Any]] = []
+        for issue in json.loads(exchange.answer):
+            self._ask(exchange, f"{issues}/{issue['number']}/comments?per_page=100", headers)
+            comments += json.loads(exchange.answer)
+        comments = [comment for comment in comments if comment["updated_at"] >= query.get("since", "")]
+        comments.sort(key=lambda comment: comment[f"{query.get('sort', 'created')}_at"])
+        exchange.answer_headers.pop("link", None)
+        exchange.answer = json.dumps(comments).encode()
 
     def _put_right(self, exchange: Exchange) -> None:
         method, path = exchange.method, urllib.parse.urlsplit(exchange.path).path

@@ -130,6 +130,25 @@ def test_a_failed_issue_stays_open_with_error_attempts_log_and_remedy(stage: Sta
         assert part in answer
 
 
+def after(*names: str) -> str:
+    return f'```sentinel\n{{"type": "word-count", "args": {{"path": "x"}}, "after": {list(names)}}}\n```'.replace(
+        "'", '"'
+    )
+
+
+def test_an_issue_may_run_after_another_of_the_same_look(stage: Stage) -> None:
+    first, second = stage.hub.open(after("issue-2")), stage.hub.open(GOOD)
+    stage.look()
+    assert (stage.task(first).after, stage.task(second).state) == (("issue-2",), "pending")
+
+
+def test_two_issues_that_wait_for_each_other_are_both_refused(stage: Stage) -> None:
+    numbers = stage.hub.open(after("issue-2")), stage.hub.open(after("issue-1"))
+    stage.look()
+    assert [stage.has_task(number) for number in numbers] == [False, False]
+    assert all("there is no such task" in stage.hub.answers(number)[0] for number in numbers)
+
+
 # -- B1: who may --------------------------------------------------------------------------------------------
 
 
