@@ -130,6 +130,7 @@ def _options(
     from sentinel.errors import BadInput
     from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
+    from sentinel.model.redaction import Redactor, secrets_of
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
     from sentinel.peer.run.shell import SHELL
@@ -181,6 +182,7 @@ def _options(
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
             forget=ephemeral,
+            redactor=Redactor(secrets_of(os.environ)),
         ),
         burst=burst,
         duration=duration,
