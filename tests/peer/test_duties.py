@@ -149,3 +149,34 @@ def test_a_duty_can_be_woken(clock: ManualClock) -> None:
     posts[0].wake()
     running.step()
     assert probe.ticks == 2
+
+
+def test_nobody_rests_before_a_step_that_began_after_the_question(clock: ManualClock) -> None:
+    running = duties(clock, Probe())
+    running.step()
+    assert not running.rested_since(clock.now() + 1)
+    clock.advance(2.0)
+    running.step()
+    assert running.rested_since(clock.now() - 1)
+
+
+def test_who_has_more_to_do_does_not_rest(clock: ManualClock) -> None:
+    running = duties(clock, Probe(lambda: 0.1))
+    running.step()
+    assert not running.rested_since(clock.now())
+
+
+def test_nobody_waits_for_a_duty_that_keeps_failing(clock: ManualClock) -> None:
+    running = duties(clock, Probe(raising(Unavailable("away"))))
+    for _ in range(3):
+        clock.advance(running.step())
+    assert running.rested_since(clock.now())
+
+
+def test_being_asked_whether_it_rests_makes_a_duty_due(clock: ManualClock) -> None:
+    probe = Probe()
+    running = duties(clock, probe)
+    running.step()
+    running.rested_since(clock.now() + 1)
+    running.step()
+    assert probe.ticks == 2
