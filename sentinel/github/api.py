@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import github
 import requests
 import tenacity
-from github.Requester import Requester
 
 from sentinel.clock import Clock, SystemClock
 from sentinel.entropy import system_random
@@ -29,17 +28,14 @@ from sentinel.github.errors import Declined, Limited, Missing, Unauthorised
 from sentinel.github.limiter import Limits
 from sentinel.github.meter import Meter
 from sentinel.github.place import Place
-from sentinel.github.shared import USER_AGENT, Shared, shared
+from sentinel.github.shared import PER_PAGE, Shared, requester_of, shared
 
 __all__ = ["Api", "Limits", "Options", "Reply", "connect"]
 
-#: Version of the API that we were written for; GitHub supports each for two years at least.
-API_VERSION = "2022-11-28"
 #: Tries of one read.
 _TRIES = 4
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 8.0
-_PER_PAGE = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,19 +99,7 @@ class Api:
             place.api_url, credential(options.environ), options.clock, options.limits
         )
         self._auth = _Held()
-        self._requester = Requester(
-            auth=self._auth,
-            base_url=place.api_url,
-            timeout=options.timeout,  # type: ignore[arg-type] # requests takes fractions of a second, too
-            user_agent=USER_AGENT,
-            per_page=_PER_PAGE,
-            verify=True,
-            retry=None,
-            pool_size=None,
-            seconds_between_requests=None,
-            seconds_between_writes=None,
-            api_version=API_VERSION,
-        )
+        self._requester = requester_of(place.api_url, self._auth, options.timeout)
 
     @property
     def meter(self) -> Meter:
@@ -163,7 +147,7 @@ class Api:
             yield from items
 
     def _paged(self, path: str, params: Mapping[str, str | int] | None) -> Iterator[Reply]:
-        wanted: Mapping[str, str | int] | None = {"per_page": _PER_PAGE, **(params or {})}
+        wanted: Mapping[str, str | int] | None = {"per_page": PER_PAGE, **(params or {})}
         while wanted is not None:
             reply = self.get(path, wanted)
             yield reply

@@ -365,7 +365,7 @@ class IssueDuty(Duty):
         due = self._outbox.due(snapshot)
         left = len(due)
         try:
-            for entry in sorted(due, key=lambda entry: entry.number):
+            for entry in sorted(due, key=lambda entry: (entry.comment is not None, entry.number)):
                 if self._clock.now() >= until:
                     break
                 mirror = Mirror(self._hub, self._path, recognition, entry)

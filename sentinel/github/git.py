@@ -106,7 +106,11 @@ class GitData:
         """All refs that begin with ``prefix`` (``refs/.../``) → object id, without the prefix."""
         path = f"{self._at}/matching-refs/{quote(prefix.removeprefix('refs/'))}"
         found = {}
-        for item in self._api.pages(path):
+        # This list has no pages.
+        reply = self._api.get(path)
+        if not isinstance(reply.body, list):
+            raise Unavailable("GitHub's answer is no list of refs")
+        for item in reply.body:
             name = item.get("ref", "") if isinstance(item, dict) else ""
             if name.startswith(prefix):
                 found[name.removeprefix(prefix)] = _sha(item.get("object"), "sha")

@@ -17,8 +17,9 @@ from pathlib import Path
 import pygit2
 
 from sentinel.errors import BadRecord, Unavailable
-from sentinel.github.errors import Missing
+from sentinel.github.errors import Declined, Missing
 from sentinel.github.git import Change, GitData
+from sentinel.model.codec import MAX_DOCUMENT_BYTES, decode_document
 from sentinel.store.objects import TREE_MODE, Entry, Objects
 from sentinel.store.slots import Slot, take_slot
 from sentinel.store.tree import GitSnapshot, write_tree
@@ -35,10 +36,16 @@ class ApiObjects(Objects):
     def __init__(self, repository: pygit2.Repository, git: GitData) -> None:
         super().__init__(repository)
         self._git = git
+        #: Whether something here turned out to be damaged.
+        self.broken = False
 
     def _raw(self, oid: pygit2.Oid) -> tuple[int, bytes]:
-        with contextlib.suppress(KeyError, pygit2.GitError):
+        try:
             return self.repository.odb.read(oid)
+        except KeyError:
+            pass
+        except pygit2.GitError:
+            self.broken = True
         try:
             entries = self._git.tree(str(oid))
         except Missing as error:
@@ -49,19 +56,32 @@ class ApiObjects(Objects):
         return pygit2.enums.ObjectType.TREE, _serialised(entries)
 
     def _check(self, key: str, oid: pygit2.Oid) -> bytes | BadRecord:
-        self.bring_blob(oid)
-        return super()._check(key, oid)
+        data = self.blob(oid)
+        if data is None:
+            return self.lost(key, oid)
+        if len(data) > MAX_DOCUMENT_BYTES:
+            return BadRecord(key, f"{len(data)} bytes are more than the limit of {MAX_DOCUMENT_BYTES}")
+        try:
+            decode_document(key, data)
+        except BadRecord as bad:
+            return bad
+        return data
 
-    def bring_blob(self, oid: pygit2.Oid) -> bool:
-        """See to it that a blob is here; False when GitHub does not have it. Raises `Unavailable`."""
-        if oid in self.repository.odb:
-            return True
+    def blob(self, oid: pygit2.Oid) -> bytes | None:
+        """The content of a blob, from here or from GitHub; None when neither has it. Raises `Unavailable`."""
+        try:
+            kind, data = self.repository.odb.read(oid)
+            return data if kind == pygit2.enums.ObjectType.BLOB else None
+        except KeyError:
+            pass
+        except pygit2.GitError:
+            self.broken = True
         try:
             data = self._git.blob(str(oid))
-        except Missing:
-            return False
+        except (Missing, Declined):
+            return None
         self._put(pygit2.enums.ObjectType.BLOB, data, oid)
-        return True
+        return data
 
     def bring_all_trees(self, root: pygit2.Oid) -> None:
         """Bring all folders below ``root`` in one request, if GitHub lists so many."""
@@ -139,8 +159,15 @@ class ApiObjects(Objects):
         except (pygit2.GitError, OSError) as error:
             raise Unavailable(f"cannot write to {self.repository.path}: {error}; free space there") from error
 
+    def lost(self, key: str, oid: pygit2.Oid) -> BadRecord:  # noqa: ARG002 - the record is not at fault
+        raise self.damaged(oid)
+
     def damaged(self, oid: pygit2.Oid) -> Unavailable:
-        return Unavailable(f"neither {self.repository.path} nor GitHub has the object {oid}")
+        self.broken = True
+        return Unavailable(
+            f"the object {oid} cannot be read, neither in {self.repository.path}, which is made anew, nor "
+            "from GitHub"
+        )
 
 
 def _serialised(entries: Mapping[str, Entry]) -> bytes:
@@ -180,13 +207,31 @@ class Folder:
 
     def __init__(self, state_folder: Path | None, git: GitData) -> None:
         self._git = git
-        parent = None if state_folder is None else state_folder / "api"
+        self._parent = None if state_folder is None else state_folder / "api"
         self._slot: Slot | None = None
-        with self._using(parent or "the folder for temporary files"):
-            self._slot = take_slot(parent)
+        self._move_in()
+
+    def _move_in(self) -> None:
+        with self._using(self._parent or "the folder for temporary files"):
+            self._slot = take_slot(self._parent)
             self.path = self._slot.folder / "git"
             self._head = self._slot.folder / "head"
             self.objects = self._open()
+
+    def ensure(self) -> bool:
+        """See to it that the folder is ours, there and sound as far as is known; True if it was made anew."""
+        if self._slot is None or not self._slot.ours:
+            log.warning("the folder %s was deleted; another is made", self.path)
+            self.close()
+            self._move_in()
+        elif self.objects.broken or not (self.path / "HEAD").exists():
+            log.warning("what is in %s is damaged; it is made anew", self.path)
+            with self._using(self.path):
+                shutil.rmtree(self.path, ignore_errors=True)
+                self.objects = self._open()
+        else:
+            return False
+        return True
 
     def _open(self) -> ApiObjects:
         if not (self.path / "complete").exists():
@@ -212,11 +257,10 @@ class Folder:
         """The newest commit that was seen by whoever had this folder before, and its tree."""
         try:
             commit, tree = json.loads(self._head.read_text("ascii"))
-            if pygit2.Oid(hex=tree) in self.objects.repository.odb and len(commit) == len(tree) == 40:
-                return str(commit), str(tree)
-        except (OSError, ValueError, TypeError):
-            pass
-        return None
+            self.objects.repository.odb.read(pygit2.Oid(hex=tree))
+        except (OSError, ValueError, TypeError, KeyError, pygit2.GitError):
+            return None
+        return (commit, tree) if isinstance(commit, str) and len(commit) == 40 else None
 
     def remember(self, snapshot: ApiSnapshot) -> None:
         """Keep what `known` gives."""

@@ -62,6 +62,7 @@ class State:
     def newest(self) -> ApiSnapshot:
         """The newest state. Raises `Unavailable`, `NotAStore` and `Rewound`."""
         mark = self._high_water.read()
+        self.ensure()
         for pause in (*_PATIENCE, None):
             head = self.head()
             last = self._last
@@ -141,10 +142,21 @@ class State:
         """Remember a commit."""
         self._commits.put(commit.sha, commit, 1)
 
+    def ensure(self) -> None:
+        """See to it that there is a sound folder for objects. Raises `Unavailable`."""
+        if self._folder.ensure():
+            self._moved_in()
+
     def tidy(self) -> None:
         """Begin a new folder where most of what is in it is out of date."""
         if self._last is not None and self._folder.crowded:
             self._folder.renew(self._last.root)
+            self._moved_in()
+
+    def _moved_in(self) -> None:
+        """Read the newest state from the objects that are there now; those that are not come from GitHub."""
+        self._earlier = None
+        if self._last is not None:
             self._last = ApiSnapshot(self._folder.objects, self._last.revision, self._last.root)
 
     # -- history --------------------------------------------------------------------------------------

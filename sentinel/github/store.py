@@ -20,7 +20,7 @@ from sentinel.clock import Clock, SystemClock
 from sentinel.entropy import system_random
 from sentinel.errors import OutcomeUnknown, StoreError, Unavailable
 from sentinel.github.api import Api
-from sentinel.github.errors import Declined, Missing
+from sentinel.github.errors import Declined
 from sentinel.github.git import Commit, GitData, Moved, Verdict
 from sentinel.github.objects import ApiSnapshot, Folder
 from sentinel.github.sessions import Sessions
@@ -153,6 +153,7 @@ class ApiStore(Store):
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if not transactions:
             return []
+        self._state.ensure()
         for sent in {id(found): found for tx in transactions if (found := self._open.get(tx.id))}.values():
             self._deliver(sent, again=True)
         results: dict[str, Outcome] = {}
@@ -384,16 +385,7 @@ class ApiStore(Store):
     def kept(self, name: str) -> bytes | None:
         if not _OBJECT_ID.fullmatch(name) or not int(name, 16):
             return None
-        objects = self._folder.objects
-        try:
-            if not objects.bring_blob(pygit2.Oid(hex=name)):
-                return None
-            kind, data = objects.repository.odb.read(name)
-        except (KeyError, Declined, Missing):
-            return None
-        except (pygit2.GitError, OSError) as error:
-            raise objects.damaged(pygit2.Oid(hex=name)) from error
-        return data if kind == pygit2.enums.ObjectType.BLOB else None
+        return self._folder.objects.blob(pygit2.Oid(hex=name))
 
     # -- waiting --------------------------------------------------------------------------------------
 

@@ -12,12 +12,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
@@ -25,6 +26,7 @@ from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
+from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
@@ -59,6 +61,8 @@ class ServiceOptions:
     duties: MakeDuties | None = None
     #: What the duties need to know.
     place: Workplace | None = None
+    #: How its tasks reach shared memory.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
 
 class Service:
@@ -81,6 +85,7 @@ class Service:
         self._options = options
         self._open_store = open_store
         self._make_plan = make_plan
+        self._state_folder = state_folder
         self._clock = clock
         self._rng = rng
         self._ids = IdSource(rng, clock.wall)
@@ -92,7 +97,8 @@ class Service:
         #: Of the present incarnation; None where the store has none.
         self._duties: Duties | None = None
         self._out_of_work_since: float | None = None
-        self._store = open_store()
+        self._desk: Desk = NoDesk()
+        self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
@@ -195,14 +201,25 @@ class Service:
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
+        folder = self._host.run_folder(incarnation.id)
+        self._desk = self._around.desk(
+            folder=folder,
+            worker=self._options.worker.id,
+            options=self._options.memory,
+            open_store=self._open_store,
+            transactor=self._transactor,
+            clock=self._clock,
+            ids=self._ids,
+        )
         work = Work(
             options=options,
             transactor=transactor,
             overseer=overseer,
             lease=lease,
-            plan=self._make_plan(self._host.run_folder(incarnation.id)),
+            plan=self._make_plan(folder),
             ended=self._host.ended,
             counters=counters,
+            desk=self._desk,
         )
         peer = Peer(
             options=options,
@@ -223,11 +240,13 @@ class Service:
             worker=options.worker,
             lease=lease,
             load=lambda: peer.load,
+            room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
         patience = options.times.write_timeout
         start = self._around.start_thread
         with ExitStack() as stack:
+            stack.enter_context(closing(self._desk))
             stack.enter_context(
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )
@@ -290,8 +309,8 @@ class Service:
             self._out_of_work_since = self._clock.now()
         return self._duties is None or self._duties.rested_since(self._out_of_work_since)
 
-    def _transactor(self) -> Transactor:
-        return Transactor(self._store, self._clock, self._rng, self._ids)
+    def _transactor(self, store: Store | None = None) -> Transactor:
+        return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)
 
     # -- what wakes it -------------------------------------------------------------------------------
 
@@ -310,6 +329,7 @@ class Service:
                     store.read()
                     if store.wait(5.0):
                         self._wakeup.set()
+                        self._desk.stir()
                 except StoreError:
                     # The control loop meets the same trouble, and tells of it.
                     self._clock.sleep(1.0)

@@ -180,7 +180,7 @@ class Proxy:
         else:
             self._ask(exchange, exchange.path, headers)
         self._put_right(exchange)
-        for watcher in self.watchers:
+        for watcher in list(self.watchers):
             watcher(exchange)
 
     def _ask(self, exchange: Exchange, path: str, headers: Mapping[str, str]) -> None:
@@ -245,6 +245,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         now = proxy.clock.now()
         if not proxy.knows(token):
             self._answer(record, 401, {}, _json("Bad credentials"))
+            return
+        if path == "/rate_limit":
+            # Free of charge, and answered when nothing else is.
+            record.charged = False
+            with proxy.lock:
+                told = proxy.account(token).told(now, proxy.allowed)
+            self._answer(record, 200, {"Content-Type": "application/json"}, json.dumps(told).encode())
             return
         with proxy.lock:
             account = proxy.account(token)
