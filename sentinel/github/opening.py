@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from sentinel.clock import SystemClock, rfc3339
+from sentinel.clock import Clock, SystemClock, rfc3339
 from sentinel.entropy import system_random
 from sentinel.errors import NotAStore, OutcomeUnknown, Rejected
 from sentinel.github.api import Api, Options, connect
@@ -91,7 +92,7 @@ def create_api(url: str, options: StoreOptions, *, dry_run: bool = False) -> lis
             done = [f"{'Would make' if dry_run else 'Made'} the branch sentinel/state in {api.place.store}."]
             if dry_run:
                 return done
-            _make_branch(git, api.place, options.actor)
+            make_branch(git, api.place, options.actor, clock=SystemClock(), rng=system_random())
         else:
             done = []
     finally:
@@ -107,8 +108,8 @@ def _api(url: str, options: StoreOptions, environ: Mapping[str, str]) -> Api:
     return connect(place, Options(timeout=options.timeout, environ=environ))
 
 
-def _make_branch(git: GitData, place: Place, actor: str) -> None:
-    clock, rng = SystemClock(), system_random()
+def make_branch(git: GitData, place: Place, actor: str, *, clock: Clock, rng: random.Random) -> None:
+    """Make the branch of the state, if nobody else does at the same time. Raises what `create_api` raises."""
     ids = IdSource(rng, clock.wall)
     wall, tx = clock.wall(), ids.ulid()
     record = {"rev": 1, "tx": tx, "created_at": rfc3339(wall), "created_by": actor, **MARK}
