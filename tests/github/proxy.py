@@ -222,6 +222,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not proxy.knows(token):
             self._answer(record, 401, {}, _json("Bad credentials"))
             return
+        if path == "/rate_limit":
+            # Free of charge, and answered when nothing else is.
+            record.charged = False
+            with proxy.lock:
+                told = proxy.account(token).told(now, proxy.allowed)
+            self._answer(record, 200, {"Content-Type": "application/json"}, json.dumps(told).encode())
+            return
         with proxy.lock:
             account = proxy.account(token)
             verdict = account.begin(now, proxy.allowed, write=write, content=content)
