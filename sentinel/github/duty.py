@@ -98,7 +98,8 @@ class IssueDuty(Duty):
         self._store = post.transactor.store
         self._clock = post.clock
         self._reader = Reader()
-        self._outbox = outbox.Outbox()
+        self._notes = outbox.Notes()
+        self._outbox = outbox.Outbox(self._notes)
         self._me: int | None = None
         self._asked_me = False
         #: Where the next look goes on; None until it was read from the store.
@@ -106,6 +107,8 @@ class IssueDuty(Duty):
         self._no_folder_until = float("-inf")
         budget = post.place.budget
         self._governor = budget if isinstance(budget, Governor) else None
+        #: When GitHub is looked at next, and when the next push may be, where those are counted.
+        self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
         self._mutex = threading.Lock()
 
@@ -130,6 +133,7 @@ class IssueDuty(Duty):
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
+            self._notes.clear()
             return self._pause
 
     @property
@@ -197,6 +201,21 @@ class IssueDuty(Duty):
         recognition = outbox.Recognition(self._hub, self._path, self._me)
         with self._mutex:
             hints, self._hints = self._hints, set()
+        finished = True
+        if hints or self._clock.now() >= max(self._look_at, self._push_at):
+            began = self._clock.now()
+            finished = self._look(recognition, hints)
+            # While there is more to be said, looks are no more frequent for it where each may be a push.
+            self._look_at = began + self._pause if finished and self._push_pause else began
+        said_all = self._say(recognition)
+        if not (finished and said_all):
+            return _SOON
+        if not self._push_pause:
+            return self._pause
+        return max(_SOON, max(self._look_at, self._push_at) - self._clock.now())
+
+    def _look(self, recognition: outbox.Recognition, hints: set[int]) -> bool:
+        """Take in what is new; True when nothing of it is left for another step."""
         try:
             news = feed.look(self._hub, self._path, self._since())
             finished = self._take_in(news, hints)
@@ -208,8 +227,11 @@ class IssueDuty(Duty):
                 self._hints |= hints
             raise
         self._take_in_files()
-        said_all = self._say(recognition)
-        return self._pause if finished and said_all else _SOON
+        return finished
+
+    @property
+    def _push_pause(self) -> float:
+        return 0.0 if self._governor is None else self._governor.push_pause()
 
     def _since(self) -> Seen:
         if self._seen is None:
@@ -314,9 +336,12 @@ class IssueDuty(Duty):
 
     def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
         """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""
-        if not transactions:
+        if not transactions and not (self._notes.unstored(snapshot) and self._clock.now() >= self._push_at):
             return ()
         batch = list(transactions)
+        for entry in self._notes.unstored(snapshot):
+            change = self._guarded(snapshot).put(layout.outbox_key(entry.number), entry)
+            batch.append(change.transaction(f"said on issue {entry.number}"))
         seen = self._since()
         stored = _stored_seen(snapshot)
         if (seen.issues, seen.comments) != (stored.issues, stored.comments):
@@ -324,6 +349,7 @@ class IssueDuty(Duty):
             change.put(layout.SEEN, dataclasses.replace(seen, rev=stored.rev, tx=stored.tx))
             batch.append(change.transaction(f"read GitHub up to {seen.issues}"))
         outcomes = self._post.transactor.retrying()(self._store.commit, batch)
+        self._push_at = self._clock.now() + self._push_pause
         return outcomes[: len(transactions)]
 
     # -- files ------------------------------------------------------------------------------------------
@@ -395,15 +421,13 @@ class IssueDuty(Duty):
 
     def _take_note(self, snapshot: Snapshot, entries: Sequence[OutboxEntry]) -> None:
         """Keep what is out now. What does not land is found again by its marker."""
-        self._commit(
-            snapshot,
-            [
-                self._guarded(snapshot)
-                .put(layout.outbox_key(entry.number), entry)
-                .transaction(f"said on issue {entry.number}")
-                for entry in entries
-            ],
-        )
+        stored = (outbox.load_entry(snapshot, layout.outbox_key(entry.number)) for entry in entries)
+        shown = {(entry.number, entry.shown, entry.shown_at) for entry in stored if entry is not None}
+        if any((entry.number, entry.shown, entry.shown_at) not in shown for entry in entries):
+            # Somebody may approve of what is shown now, and it is judged by what is stored of it.
+            self._push_at = float("-inf")
+        self._notes.keep(entries)
+        self._commit(snapshot, ())
 
     def _material(self, task: Task | None) -> Material:
         if task is None or not task.ended:

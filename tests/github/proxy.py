@@ -1,8 +1,7 @@
 """What GitHub has and the emulator has not: ETags, limits, faults, tokens that are wrong; and a meter.
 
 The emulator's known differences are put right on the way: a missing ref is 422 for PATCH and DELETE, URLs of
-refs say ``git/refs/``, a token that it does not know is 401, and the list of a repository's comments is not
-taken for an issue of the number "comments".
+refs say ``git/refs/``, a token that it does not know is 401.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from typing import Any
 
+from tests.github import comments
 from tests.github.allowance import CONTENT, Account, Allowances, Call, Ledger, ProxyClock
 from tests.github.faults import AFTER, Fault, Plan
 
@@ -30,7 +30,6 @@ _USES = 4_000
 _PAGE = b"<!DOCTYPE html><html><body><h1>Whoa there!</h1></body></html>"
 _HOPS = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "date"}
 _REF = re.compile(r"/repos/[^/]+/[^/]+/git/refs/")
-_COMMENTS = re.compile(r"(/repos/[^/]+/[^/]+/issues)/comments")
 
 
 class Exchange:
@@ -62,6 +61,8 @@ class Proxy:
         self.ledger = Ledger()
         #: Called with each exchange that reached the emulator.
         self.watchers: list[Callable[[Exchange], None]] = []
+        #: Called before a request is passed on.
+        self.arriving: Callable[[], None] = lambda: None
         self.plans: list[Plan] = []
         self._accounts: dict[str, Account] = {}
         self._stale: dict[str, tuple[int, dict[str, str], bytes]] = {}
@@ -102,6 +103,7 @@ class Proxy:
         self.heal()
         self.ledger.clear()
         self.watchers.clear()
+        self.arriving = lambda: None
         with self.lock:
             self._accounts.clear()
             self._stale.clear()
@@ -174,19 +176,17 @@ class Proxy:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if token:
             headers["authorization"] = f"{scheme} {self.alias(token)}"
-        found = _COMMENTS.fullmatch(urllib.parse.urlsplit(exchange.path).path)
-        if exchange.method == "GET" and found is not None:
-            self._all_comments(exchange, found[1], headers)
-        else:
-            self._ask(exchange, exchange.path, headers)
+        self.arriving()
+        if exchange.method != "GET" or not self._list_comments(exchange, headers):
+            self._ask(exchange, headers)
         self._put_right(exchange)
         for watcher in list(self.watchers):
             watcher(exchange)
 
-    def _ask(self, exchange: Exchange, path: str, headers: Mapping[str, str]) -> None:
+    def _ask(self, exchange: Exchange, headers: Mapping[str, str]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._target, timeout=60)
         try:
-            connection.request(exchange.method, path, exchange.body or None, dict(headers))
+            connection.request(exchange.method, exchange.path, exchange.body or None, dict(headers))
             answer = connection.getresponse()
             exchange.answer = answer.read()
         finally:
@@ -196,20 +196,19 @@ class Proxy:
             name.lower(): value for name, value in answer.getheaders() if name.lower() not in _HOPS
         }
 
-    def _all_comments(self, exchange: Exchange, issues: str, headers: Mapping[str, str]) -> None:
-        """The comments of all issues in one list, as GitHub gives it, from the lists of each."""
-        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(exchange.path).query))
-        self._ask(exchange, f"{issues}?state=all&per_page=100", headers)
-        if exchange.status != 200:
-            return
-        comments: list[dict[str, Any]] = []
-        for issue in json.loads(exchange.answer):
-            self._ask(exchange, f"{issues}/{issue['number']}/comments?per_page=100", headers)
-            comments += json.loads(exchange.answer)
-        comments = [comment for comment in comments if comment["updated_at"] >= query.get("since", "")]
-        comments.sort(key=lambda comment: comment[f"{query.get('sort', 'created')}_at"])
-        exchange.answer_headers.pop("link", None)
-        exchange.answer = json.dumps(comments).encode()
+    def _list_comments(self, exchange: Exchange, headers: Mapping[str, str]) -> bool:
+        token = exchange.headers.get("authorization", "").partition(" ")[2]
+
+        def ask(path: str) -> Any:
+            asked = Exchange("GET", path, headers, b"")
+            self._ask(asked, {**headers, "authorization": f"Bearer {self.alias(token)}"})
+            return json.loads(asked.answer)
+
+        found = comments.listing(exchange.path, self.url, ask)
+        if found is not None:
+            exchange.status = 200
+            exchange.answer_headers, exchange.answer = found
+        return found is not None
 
     def _put_right(self, exchange: Exchange) -> None:
         method, path = exchange.method, urllib.parse.urlsplit(exchange.path).path

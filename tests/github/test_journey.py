@@ -22,6 +22,7 @@ import pytest
 from sentinel.model import layout
 from sentinel.store.tree import path_of
 from sentinel.testing.checking.outbox import one_comment_each
+from tests.github.contract import Contract
 from tests.github.emulator import OWNER, REPO, Emulator, token
 from tests.github.proxy import Proxy
 from tests.process.fleet import Fleet, until
@@ -164,6 +165,7 @@ class Journey:
     killed: str
     #: What stood where, while it was so.
     seen: dict[str, Any]
+    contract: Contract
 
     def answer(self, name: str) -> str:
         """The one answer on an issue."""
@@ -183,6 +185,7 @@ class Journey:
 def journey(
     running_emulator: Emulator,
     the_proxy: Proxy,
+    contract: Contract,
     git_web: servers.SmartHttp,
     git_root: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -190,6 +193,7 @@ def journey(
     """All of it, once."""
     running_emulator.reset()
     the_proxy.reset()
+    the_proxy.watchers.append(contract.watch)
     repository = git_root / OWNER / f"{REPO}.git"
     repository.parent.mkdir(exist_ok=True)
     make_repository(repository)
@@ -201,14 +205,15 @@ def journey(
         server=f"http://127.0.0.1:{git_web.port}",
     )
     try:
-        yield _travel(fleet, People(running_emulator), repository)
+        yield _travel(fleet, People(running_emulator), repository, contract)
     finally:
         fleet.stop_all()
         shutil.rmtree(repository, ignore_errors=True)
         the_proxy.reset()
+        contract.violations.clear()
 
 
-def _travel(fleet: HubFleet, people: People, repository: Path) -> Journey:
+def _travel(fleet: HubFleet, people: People, repository: Path, contract: Contract) -> Journey:
     made = fleet.run("init")
     assert made.returncode == 0, made.stderr
     for worker in ("w1", "w2", "w3"):
@@ -271,7 +276,7 @@ def _travel(fleet: HubFleet, people: People, repository: Path) -> Journey:
         fleet, lambda: "is cancelled" in people.answers(numbers["closed"])[0], "what became of the closed one"
     )
     wait_for_label(numbers["edited"], "needs-approval")
-    return Journey(fleet, people, numbers, repository, owner, seen)
+    return Journey(fleet, people, numbers, repository, owner, seen, contract)
 
 
 def _git(repository: Path, *args: str) -> str:
@@ -374,6 +379,11 @@ def test_b11_no_token_is_in_a_comment_a_log_a_record_or_a_process(journey: Journ
     ]
     assert "[redacted]" in journey.answer("good")
     assert [secret for secret in secrets if any(secret in text for text in texts)] == []
+
+
+def test_what_was_sent_and_relied_on_is_as_github_describes_it(journey: Journey) -> None:
+    assert journey.contract.violations == []
+    assert "GET /repos/{owner}/{repo}/issues/comments" in journey.contract.seen
 
 
 def test_the_audit_names_refusals_and_approvals(journey: Journey) -> None:
