@@ -50,6 +50,10 @@ class Invocation:
                 config=self.config,
                 examine=examine,
             )
+            token = self._settings.github.token
+            if token is not None:
+                # It may stand in `.env`; whoever signs in, git's askpass among them, looks here.
+                os.environ.setdefault("GITHUB_TOKEN", token.get_secret_value())
         return self._settings
 
     def store_url(self) -> str:

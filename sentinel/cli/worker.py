@@ -130,6 +130,7 @@ def _options(
     from sentinel.errors import BadInput
     from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
+    from sentinel.model.redaction import Redactor, secrets_of
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
     from sentinel.peer.run.shell import SHELL
@@ -182,6 +183,7 @@ def _options(
             recovery=settings.heartbeat.recovery_enabled,
             expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
+            redactor=Redactor(secrets_of(os.environ)),
         ),
         burst=burst,
         duration=duration,

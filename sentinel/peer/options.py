@@ -10,6 +10,7 @@ from sentinel.fleet.balancers import Balancer
 from sentinel.fleet.pacing import ALONE, Pacing, Rhythm, Seen
 from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.model.lease import POLL, LeaseTimes
+from sentinel.model.redaction import Redactor
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class PeerOptions:
     expiry_interval: float = 5.0
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
+    #: Takes secrets out of what tasks print, say and return, before it is stored.
+    redactor: Redactor = dataclasses.field(default_factory=Redactor)
 
     def rhythm(self, seen: Seen = ALONE) -> Rhythm:
         """How this peer goes on in a fleet that looks like this."""

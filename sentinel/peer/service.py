@@ -94,6 +94,9 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
+        #: Of the present incarnation; None where the store has none.
+        self._duties: Duties | None = None
+        self._out_of_work_since: float | None = None
         self._desk: Desk = NoDesk()
         self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
@@ -249,7 +252,7 @@ class Service:
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )
             if self._options.duties is not None and self._options.place is not None:
-                duties = Duties(
+                duties = self._duties = Duties(
                     make=self._options.duties,
                     place=self._options.place,
                     open_store=self._open_store,
@@ -267,7 +270,7 @@ class Service:
         while True:
             if self._signals.count > 1:
                 peer.end()
-            elif self._stopping or (self._options.burst and ready and peer.out_of_work):
+            elif self._stopping or (self._options.burst and ready and self._nothing_to_do(peer)):
                 peer.drain()
             pause = peer.tick()
             self._notifier.tell("WATCHDOG=1")
@@ -297,6 +300,15 @@ class Service:
             counters.stale_results,
         )
         return peer.fenced is not None
+
+    def _nothing_to_do(self, peer: Peer) -> bool:
+        """Whether no task is left, and no duty since then brought one or has to tell of one."""
+        if not peer.out_of_work:
+            self._out_of_work_since = None
+            return False
+        if self._out_of_work_since is None:
+            self._out_of_work_since = self._clock.now()
+        return self._duties is None or self._duties.rested_since(self._out_of_work_since)
 
     def _transactor(self, store: Store | None = None) -> Transactor:
         return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)

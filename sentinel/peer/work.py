@@ -212,7 +212,7 @@ class Work:
         if end.cause == "exit" and end.ended_at >= self._lease.deadline:
             # It outlived the right to its lease: somebody else may have begun it anew.
             end = dataclasses.replace(end, cause="fenced", exit_code=None)
-        return outcome_of(end, run.spec, started=run.started)
+        return outcome_of(end, run.spec, self._options.redactor, started=run.started)
 
     def finishes(self, view: View) -> Iterator[Planned]:
         """Transactions that record endings; stale ones are dropped here, with both epochs in the log."""

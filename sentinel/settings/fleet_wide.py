@@ -240,7 +240,7 @@ class GitHub(Section):
     )
     token: SecretStr | None = setting(
         None,
-        f"Access token; never shown. {_LATER}",
+        "Access token for a store on GitHub; never shown. SENTINEL_TOKEN_FILE, if set, goes before it.",
         json="github.token",
         env=("GITHUB_TOKEN",),
     )

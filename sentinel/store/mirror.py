@@ -16,7 +16,7 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -99,9 +99,17 @@ class Mirror:
     """
 
     def __init__(
-        self, location: Location, *, state_folder: Path | None, environ: Mapping[str, str], timeout: float
+        self,
+        location: Location,
+        *,
+        state_folder: Path | None,
+        environ: Mapping[str, str],
+        timeout: float,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.location = location
+        #: Called before git is; for credentials that do not last.
+        self._prepare = prepare
         self.timeout = timeout
         self._environ = environ
         self._parent = None if state_folder is None else state_folder / "mirrors"
@@ -177,6 +185,8 @@ class Mirror:
 
     def ensure(self) -> None:
         """See to it that the repository is ours, there, and sound, as far as is known."""
+        if self._prepare is not None:
+            self._prepare()
         if self._slot is None or not self._slot.ours:
             log.warning("the mirror %s was deleted; another is made", self.path)
             self._leave()

@@ -14,7 +14,7 @@ import logging
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pygit2
 
@@ -91,7 +91,8 @@ class _Sent:
 class RemoteStore(Store):
     """One client of a repository on a Git server.
 
-    ``timeout`` is what one exchange with the server may take, in seconds. Raises `NotAStore` when there is no
+    ``timeout`` is what one exchange with the server may take, in seconds; ``prepare`` is called before each,
+    for credentials that do not last. Raises `NotAStore` when there is no
     fleet of this kind, `Unavailable` when the server cannot be reached, `ConfigurationError` without a git.
     """
 
@@ -105,6 +106,7 @@ class RemoteStore(Store):
         environ: Mapping[str, str],
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock if clock is not None else SystemClock()
         self._rng = rng if rng is not None else system_random()
@@ -112,7 +114,11 @@ class RemoteStore(Store):
         self._actor = options.actor
         self._location = location
         self._mirror = Mirror(
-            location, state_folder=options.state_folder, environ=environ, timeout=options.timeout
+            location,
+            state_folder=options.state_folder,
+            environ=environ,
+            timeout=options.timeout,
+            prepare=prepare,
         )
         self._high_water = HighWater(options.state_folder)
         self._pace = Pace()

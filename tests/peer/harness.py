@@ -9,6 +9,7 @@ from pathlib import Path
 from sentinel.fleet import tasks
 from sentinel.fleet.balancers import find
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.pacing import Pacing
 from sentinel.fleet.proof import NoProof
 from sentinel.fleet.view import Reader, View
 from sentinel.model.ids import IdSource
@@ -44,6 +45,7 @@ class Member:
         max_tasks: int = 2,
         types: tuple[str, ...] = ("work",),
         poll: float = POLL,
+        pacing: Pacing | None = None,
     ) -> None:
         self.worker = worker
         self.store = store or MemoryStore(world.fleet)
@@ -65,6 +67,7 @@ class Member:
             types=frozenset(types),
             balancer=find("least_loaded"),
             poll=poll,
+            pacing=pacing,
         )
         counters = Counters()
         self.work = Work(
