@@ -307,7 +307,12 @@ class Peer:
         if not takes and self._options.pattern == "peer_to_peer":
             return
         waiting = self._chooser.waiting(view)
-        workers = list(candidates(view, registers, self._observer))
+        workers = [
+            worker
+            for worker in candidates(view, registers, self._observer)
+            # My last beat may not have said yet that I am draining.
+            if worker.id != self._me or self.phase is Phase.WORKING
+        ]
         if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sentinel.fleet import tasks
 from sentinel.fleet.balancers import find
@@ -43,6 +44,9 @@ class Member:
         beat_store: Store | None = None,
         max_tasks: int = 2,
         types: tuple[str, ...] = ("work",),
+        role: str | None = None,
+        region: str | None = None,
+        **options: Any,
     ) -> None:
         self.worker = worker
         self.store = store or MemoryStore(world.fleet)
@@ -63,6 +67,7 @@ class Member:
             max_tasks=max_tasks,
             types=frozenset(types),
             balancer=find("least_loaded"),
+            **options,
         )
         counters = Counters()
         self.work = Work(
@@ -88,7 +93,13 @@ class Member:
         self.admission = Admission(
             transactor=self.transactor,
             worker=Worker(
-                id=worker, incarnation="", hostname=f"host-of-{worker}", max_tasks=max_tasks, types=types
+                id=worker,
+                incarnation="",
+                hostname=f"host-of-{worker}",
+                max_tasks=max_tasks,
+                types=types,
+                role=role,
+                region=region,
             ),
             incarnation=self.incarnation,
             observer=self.observer,
