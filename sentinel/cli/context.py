@@ -14,8 +14,12 @@ from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
     from sentinel.client import Client
+    from sentinel.fleet.access import AccessOptions
+    from sentinel.fleet.health import Limits
+    from sentinel.fleet.pacing import Budget
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
+    from sentinel.settings.loading import Examine
 
 
 class Invocation:
@@ -28,19 +32,22 @@ class Invocation:
         self.config: Path | None = None
         self._settings: Settings | None = None
 
-    def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
+    def settings(self, flags: Mapping[str, object] | None = None, examine: Examine | None = None) -> Settings:
         """The settings in force, with ``flags`` of this command by their name in the tree.
+
+        ``examine`` may see more problems in them.
 
         Raises `ConfigurationError` with every problem.
         """
         from sentinel.settings import load
 
-        if self._settings is None or flags:
+        if self._settings is None or flags or examine:
             self._settings = load(
                 {"store": self.store_flag, **(flags or {})},
                 environ=os.environ,
                 folder=Path.cwd(),
                 config=self.config,
+                examine=examine,
             )
         return self._settings
 
@@ -63,6 +70,18 @@ class Invocation:
                 raise
             raise ConfigurationError([f"{settings.origin_of('store')}: {error}"]) from error
         return settings.store
+
+    def limits(self) -> Limits:
+        """From where on a number is a condition of the fleet, by the settings in force."""
+        from sentinel.fleet.health import Limits
+
+        alerts = self.settings().alerts
+        return Limits(
+            utilization=alerts.utilization / 100,
+            healthy=alerts.healthy / 100,
+            queue=alerts.queue,
+            failures=alerts.failures / 100,
+        )
 
     def state_folder(self) -> Path:
         """Where private files of this machine belong; usable even when the configuration is not."""
@@ -95,6 +114,22 @@ class Invocation:
             affinity=settings.load_balancer.affinity_enabled,
         )
         return Client(url, state_folder=self.state_folder(), options=options)
+
+    def budget(self, url: str) -> Budget | None:
+        """The budget of the store at ``url``; None where nothing is limited. Raises `ConfigurationError`."""
+        from sentinel.fleet.pacing import BudgetOptions, open_budget
+
+        settings = self.settings()
+        options = BudgetOptions(
+            times=settings.lease("remote"), limits=settings.github.limits, environ=os.environ
+        )
+        return open_budget(url, options)
+
+    def access(self) -> AccessOptions:
+        """With what GitHub is asked."""
+        from sentinel.fleet.access import AccessOptions
+
+        return AccessOptions(environ=os.environ)
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

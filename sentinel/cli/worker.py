@@ -11,6 +11,7 @@ from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
+    from sentinel.fleet.duty import Workplace
     from sentinel.peer.run.plan import Workshop
     from sentinel.peer.service import ServiceOptions
     from sentinel.settings import Settings
@@ -66,6 +67,7 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.workshop import problems
     from sentinel.cli.workshop import workshop as configured
 
     flags: dict[str, object] = {
@@ -77,7 +79,9 @@ def start(
         "worker.region": region,
         "tasks.modules": list(modules) or None,
     }
-    settings = invocation.settings({name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = invocation.settings(given, examine=problems)
+    _must_be_enabled(settings)
     workshop = configured(settings)
     options = _options(
         invocation,
@@ -95,6 +99,14 @@ def start(
         )
         return
     _serve(invocation, settings, workshop, options)
+
+
+def _must_be_enabled(settings: Settings) -> None:
+    from sentinel.errors import ConfigurationError
+
+    if not settings.distributed_enabled:
+        origin = settings.origin_of("distributed_enabled")
+        raise ConfigurationError([f"{origin} is false: this machine is to have no worker"])
 
 
 def _options(
@@ -116,6 +128,7 @@ def _options(
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
+    from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
@@ -135,6 +148,8 @@ def _options(
     if not types:
         raise BadInput(f"{name} would take nothing: this machine knows {', '.join(sorted(workshop.known))}")
     slots = settings.worker.max_tasks or os.cpu_count() or 1
+    kind = kind_of(invocation.store_url())
+    times = settings.lease(kind)
     return ServiceOptions(
         worker=Worker(
             id=name,
@@ -153,7 +168,9 @@ def _options(
         ),
         peer=PeerOptions(
             worker=name,
-            times=settings.lease(kind_of(invocation.store_url())),
+            times=times,
+            poll=times.poll(remote=kind == "remote"),
+            pacing=invocation.budget(invocation.store_url()),
             max_tasks=slots,
             types=frozenset(types),
             balancer=balancer(settings),
@@ -167,6 +184,39 @@ def _options(
         ),
         burst=burst,
         duration=duration,
+        duties=duties_of(invocation.store_url()),
+        place=_workplace(invocation, settings, workshop),
+    )
+
+
+def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -> Workplace:
+    import os
+
+    from sentinel.fleet.duty import Workplace
+    from sentinel.fleet.submission import Declared
+
+    types = {
+        name: Declared(
+            origin=f"module {entry.module}", check=entry.check, timeout=entry.timeout, retries=entry.retries
+        )
+        for name, entry in workshop.types.items()
+    } | {
+        name: Declared(
+            origin="the configuration",
+            check=command.check,
+            timeout=command.timeout,
+            retries=command.retries,
+        )
+        for name, command in workshop.commands.items()
+    }
+    return Workplace(
+        url=invocation.store_url(),
+        settings=settings.github.issues.model_dump(),
+        types=types,
+        timeout=settings.tasks.defaults.timeout,
+        retries=settings.tasks.defaults.retries,
+        budget=invocation.budget(invocation.store_url()),
+        environ=dict(os.environ),
     )
 
 
@@ -181,7 +231,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     from sentinel.peer.notify import Notifier
     from sentinel.peer.run.plan import plan
     from sentinel.peer.service import Service
-    from sentinel.store.opener import StoreOptions, open_store
+    from sentinel.store.opener import StoreOptions, opener
 
     logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     for warning in settings.warnings:
@@ -194,7 +244,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     environ: Mapping[str, str] = dict(os.environ)
     Service(
         options=options,
-        open_store=lambda: open_store(url, stores),
+        open_store=opener(url, stores),
         make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
         state_folder=state,
         boot=boot_id(),

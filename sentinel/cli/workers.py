@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any
 
 import click
 
@@ -19,7 +19,7 @@ from sentinel.cli.output import (
     show_rows,
 )
 from sentinel.cli.values import DURATION, an_id
-from sentinel.fleet.board import WorkerStatus
+from sentinel.cli.worker_filters import fits, worker_filters
 
 _COLUMNS: Columns = {
     "ID": "id",
@@ -44,14 +44,12 @@ _WIDE: Columns = {
 }
 
 
-_STATUSES: tuple[str, ...] = get_args(WorkerStatus)
-
-
 @click.group(
     cls=LazyGroup,
     commands_at={
         "list": ("sentinel.cli.workers:list_workers", "List all registered workers."),
         "show": ("sentinel.cli.workers:show", "Show one worker."),
+        "capacity": ("sentinel.cli.worker_capacity:capacity", "Show what each worker can take."),
         "cordon": ("sentinel.cli.workers:cordon", "Let a worker take nothing new."),
         "uncordon": ("sentinel.cli.workers:uncordon", "Let a worker take tasks again."),
         "drain": ("sentinel.cli.workers:drain", "Let a worker end its work and leave."),
@@ -71,37 +69,20 @@ def workers() -> None:
 
 
 @click.command("list")
-@click.option("--status", type=click.Choice(_STATUSES), help="Only workers of this status.")
-@click.option("--region", metavar="R", help="Only workers in this region.")
-@click.option("--role", metavar="ROLE", help="Only workers of this role.")
-@click.option("--free", is_flag=True, help="Only workers that are online and have a slot free.")
+@worker_filters
 @output_option
 @pass_invocation
-def list_workers(
-    invocation: Invocation,
-    status: str | None,
-    region: str | None,
-    role: str | None,
-    free: bool,
-    output: Output,
-) -> None:
-    """List all registered workers, one row each.
+def list_workers(invocation: Invocation, /, output: Output, **filters: Any) -> None:
+    """List all registered workers, one row each, or those that fit every filter.
 
     \b
     Examples:
       sentinel workers list
-      sentinel workers list --free --region eu-west-1
-      sentinel workers list -o json
+      sentinel workers list --status online,busy --region eu-west-1
+      sentinel workers list --free 2 --role follower -o json
     """
     with invocation.client() as client:
-        rows = [
-            row.document()
-            for row in client.workers()
-            if status in (None, row.status)
-            and region in (None, row.region)
-            and role in (None, row.role)
-            and not (free and row.status != "online")
-        ]
+        rows = [row.document() for row in client.workers() if fits(row, **filters)]
         unreadable = len(client.view().problems)
     show_rows(rows, _COLUMNS, output, wide=_WIDE)
     warn_of_problems(unreadable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentinel
@@ -15,6 +16,18 @@ from sentinel.peer.run.plan import Limits, Workshop, import_path
 from sentinel.peer.run.registered import Registered, load
 from sentinel.peer.run.shell import SHELL
 from sentinel.settings import Settings
+
+
+def problems(settings: Settings) -> Sequence[str]:
+    """A sentence for everything in these settings that a worker of this machine could not use.
+
+    Raises `BadInput` when it was a flag of this command that named a module.
+    """
+    try:
+        workshop(settings)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def balancer(settings: Settings) -> Balancer:
@@ -29,10 +42,10 @@ def workshop(settings: Settings) -> Workshop:
     Raises `ConfigurationError` with every command, module and balancer that cannot be used, and `BadInput`
     when it was a flag of this command that named a module.
     """
-    problems: list[str] = []
-    commands = _commands(settings, problems)
-    types = _functions(settings, problems)
-    problems += [
+    found: list[str] = []
+    commands = _commands(settings, found)
+    types = _functions(settings, found)
+    found += [
         f"{settings.origin_of(f'tasks.commands.{name}')}: the module {types[name].module} registers "
         f"{name} too; rename one"
         for name in sorted(commands.keys() & types.keys())
@@ -40,9 +53,9 @@ def workshop(settings: Settings) -> Workshop:
     try:
         balancer(settings)
     except BadInput as error:
-        problems.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
-    if problems:
-        raise ConfigurationError(problems)
+        found.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
+    if found:
+        raise ConfigurationError(found)
     execution = settings.execution
     package_root = Path(sentinel.__file__).resolve().parent.parent
     libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
@@ -63,26 +76,26 @@ def workshop(settings: Settings) -> Workshop:
     )
 
 
-def _commands(settings: Settings, problems: list[str]) -> dict[str, CommandTemplate]:
+def _commands(settings: Settings, found: list[str]) -> dict[str, CommandTemplate]:
     commands: dict[str, CommandTemplate] = {}
     for name, raw in settings.tasks.commands.items():
         origin = settings.origin_of(f"tasks.commands.{name}")
         if name == SHELL:
-            problems.append(f"{origin}: the task type {SHELL} is built in; choose another name")
+            found.append(f"{origin}: the task type {SHELL} is built in; choose another name")
             continue
         try:
             commands[name] = CommandTemplate.parse(name, raw)
         except BadInput as error:
-            problems.append(f"{origin}: {error}")
+            found.append(f"{origin}: {error}")
     return commands
 
 
-def _functions(settings: Settings, problems: list[str]) -> dict[str, Registered]:
+def _functions(settings: Settings, found: list[str]) -> dict[str, Registered]:
     origin = settings.origin_of("tasks.modules")
     try:
         return dict(load(settings.tasks.modules))
     except BadInput as error:
         if origin.startswith("flag"):
             raise
-        problems.append(f"{origin}: {error}")
+        found.append(f"{origin}: {error}")
         return {}

@@ -9,15 +9,18 @@ each in a transaction of its own.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.clock import rfc3339
+from sentinel.fleet.counting import end_of
 from sentinel.fleet.locks import free_left_behind
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.tasks import free_orphan
 from sentinel.fleet.view import View, load_session
 from sentinel.model import layout
+from sentinel.model.counts import Counts
 from sentinel.model.worker import Incarnation, Session
 from sentinel.store.base import ABSENT, Committed, Expected, Register, Store, Transaction
 from sentinel.store.transact import Change, Transactor
@@ -54,12 +57,21 @@ def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected
     return versions
 
 
-def wait_limit(stale: float, incarnation: Incarnation | None, session: Session | None) -> float:
-    """W: seconds of silence after which an incarnation may be failed over."""
-    announced = max(
-        incarnation.ttl if incarnation is not None else 0.0, session.ttl if session is not None else 0.0
-    )
-    return max(stale, announced)
+def announced(registers: Mapping[str, Register]) -> dict[str, float]:
+    """The TTLs, in seconds, of all sessions that can be read."""
+    sessions = ((name, load_session(name, register)) for name, register in registers.items())
+    return {name: session.ttl for name, session in sessions if session is not None}
+
+
+def wait_limit(
+    stale: float, incarnation: Incarnation | None, session: Session | None, *, last_readable: float = 0.0
+) -> float:
+    """W: seconds of silence after which an incarnation may be failed over.
+
+    ``last_readable`` is what the last session that could be read announced; it counts without one.
+    """
+    announced = session.ttl if session is not None else last_readable
+    return max(stale, announced, 0.0 if incarnation is None else incarnation.ttl)
 
 
 def suspects(
@@ -92,7 +104,7 @@ def suspect(
         ground = f"{session.sealed_because or 'for a reason unknown'}, sealed by {session.sealed_by}"
     elif incarnation is not None and proof.proven(incarnation):
         ground = "proven dead"
-    elif silence >= wait_limit(stale, incarnation, session):
+    elif silence >= wait_limit(stale, incarnation, session, last_readable=observer.announced(register_name)):
         ground = f"silent for {silence:.1f} s"
     else:
         return None
@@ -114,9 +126,25 @@ def seal(store: Store, found: Suspect, *, by: str, sent_at: str) -> bool:
         sent_at=sent_at,
         sealed_by=by,
         sealed_because=found.ground,
+        counts=Counts() if before is None else before.counts,
     )
     outcome = store.publish(layout.session_register(found.incarnation), sealed.document(), found.version)
     return isinstance(outcome, Committed)
+
+
+def count(change: Change, view: View, found: Suspect) -> Transaction | None:
+    """Add what the suspect counted to its worker's totals; to stand before `bury` in a batch."""
+    incarnation = view.incarnations.get(found.incarnation)
+    if incarnation is None or incarnation.kind != "worker":
+        return None
+    return end_of(
+        change,
+        view.snapshot,
+        worker=incarnation.worker,
+        incarnation=found.incarnation,
+        counts=Counts() if found.session is None else found.session.counts,
+        crashed=True,
+    )
 
 
 def bury(change: Change, found: Suspect, *, by: str) -> Transaction:
@@ -149,7 +177,9 @@ def fail_over(transactor: Transactor, view: View, found: Suspect, *, by: str) ->
     """Both steps for a suspect; False when it is alive, or somebody else was faster. Raises store errors."""
     if not seal(transactor.store, found, by=by, sent_at=rfc3339(transactor.clock.wall())):
         return False
-    (outcome,) = transactor.store.commit([bury(transactor.change(view.snapshot), found, by=by)])
+    counted = count(transactor.change(view.snapshot), view, found)
+    burial = bury(transactor.change(view.snapshot), found, by=by)
+    *_, outcome = transactor.store.commit([burial] if counted is None else [counted, burial])
     return isinstance(outcome, Committed)
 
 
@@ -170,9 +200,20 @@ def orphans(
             continue
         key = layout.lock_key(lock.name)
         silence = observer.silence(key, view.snapshot.version(key))
-        freed = free_left_behind(begin(), view, lock, gone, silence, by=by)
+        freed = free_left_behind(begin, view, lock, gone, silence, by=by)
         if freed is not None:
             yield freed
+
+
+def turn(view: View, name: str, incarnation: str) -> int:
+    """How many live incarnations tidy up after ``name`` before this one does; the order differs by name."""
+    mine = _draw(name, incarnation)
+    live = (key[len(layout.INCARNATIONS) :] for key in view.snapshot.list(layout.INCARNATIONS))
+    return sum(_draw(name, other) < mine for other in live)
+
+
+def _draw(name: str, incarnation: str) -> str:
+    return hashlib.sha256(f"{name} {incarnation}".encode()).hexdigest()
 
 
 def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[str, str]:

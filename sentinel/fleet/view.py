@@ -12,7 +12,7 @@ from sentinel.model import layout
 from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
-from sentinel.model.task import Task
+from sentinel.model.task import WAITING, Task
 from sentinel.model.worker import Incarnation, Session, Worker
 from sentinel.store.base import ABSENT, Expected, Register, Snapshot
 
@@ -98,8 +98,8 @@ class View:
 
     @functools.cached_property
     def dependents(self) -> Sequence[Task]:
-        """The tasks that wait and were to run after others."""
-        return [task for task in self.pending.values() if task.after]
+        """The tasks that wait, for an approval or a worker, and were to run after others."""
+        return [task for task in self.tasks.values() if task.after and task.state in WAITING]
 
     def live(self, incarnation: str) -> bool:
         """Whether the incarnation's record exists, readable or not."""

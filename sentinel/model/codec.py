@@ -8,12 +8,11 @@ version does not know are kept by whoever rewrites the record.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 from sentinel.errors import BadRecord
 from sentinel.model.ids import is_id
@@ -34,6 +33,9 @@ MAX_COUNT = 2**53 - 1
 
 # Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+#: Record type → the names of its fields, looked up once.
+_NAMES: dict[type[Any], tuple[str, ...]] = {}
 #: What most values are, and holds nothing.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 #: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
@@ -48,8 +50,7 @@ def encode(value: object) -> bytes:
     """
     _check_keys(value, 0)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-        return text.encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError("a text holds half of a surrogate pair, which UTF-8 cannot carry") from error
     except TypeError as error:
@@ -119,9 +120,11 @@ def flat(record: Any) -> Document:
     return {**extra, **fields} if extra else fields
 
 
-@functools.cache
-def _field_names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cast("type[Any]", kind)))
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return names
 
 
 def _check_depth(data: bytes) -> None:
@@ -224,6 +227,13 @@ class Fields:
             raise self.bad(f"the field {name!r} is not a count from 0 to {MAX_COUNT}")
         return value
 
+    def maybe_count(self, name: str) -> int | None:
+        """A field that is a count or null."""
+        if self._left.get(name) is None:
+            self._left.pop(name, None)
+            return None
+        return self.count(name)
+
     def seconds(self, name: str, default: Any = ...) -> float:
         """A field that is a number, zero or more."""
         value: float = self.take(name, (int, float), default)
@@ -251,6 +261,11 @@ class Fields:
     def mapping(self, name: str) -> dict[str, Any]:
         """A field that is an object; absent means empty."""
         return dict(self.take(name, dict, {}))
+
+    def maybe_fields(self, name: str) -> Fields | None:
+        """The fields of an object inside this one, or None for null."""
+        value = self.take(name, (dict, type(None)), None)
+        return None if value is None else Fields(self._key, value)
 
     def maybe_labels(self, name: str) -> dict[str, str] | None:
         """A field that is an object of texts or null."""

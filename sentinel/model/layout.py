@@ -8,6 +8,12 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``github/issues/<n>``  what is known of an issue that asks for a task
+``github/outbox/<n>``  what has been said on an issue, and what is still to be said
+``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
+``github/seen``        up to when GitHub's lists were read
+``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
@@ -31,7 +37,18 @@ DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+TOTALS = "totals/"
+CONTENTION = "contention/"
 ASSIGNMENTS = "assignments/"
+
+ISSUES = "github/issues/"
+OUTBOX = "github/outbox/"
+FILES = "github/files/"
+SEEN = "github/seen"
+#: The lock whose holder deals with issues and files; one peer at a time.
+INTAKE_LOCK = "github.intake"
+#: Stands for all workers that were forgotten when they left; no id begins like this.
+FORGOTTEN = ".forgotten"
 
 
 def task_key(task_id: str) -> str:
@@ -57,6 +74,36 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def issue_key(number: int) -> str:
+    """Where it is kept what is known of an issue."""
+    return f"{ISSUES}{number}"
+
+
+def outbox_key(number: int) -> str:
+    """Where it is kept what was said on an issue."""
+    return f"{OUTBOX}{number}"
+
+
+def file_key(path: str) -> str:
+    """Where it is kept what is known of a file; a path may hold what no key may."""
+    return FILES + hashlib.sha256(path.encode()).hexdigest()[:32]
+
+
+def issue_task(number: int) -> str:
+    """The id of the task that an issue asks for."""
+    return f"issue-{number}"
+
+
+def totals_key(worker_id: str) -> str:
+    """Where it is counted what a worker did."""
+    return TOTALS + worker_id
+
+
+def contention_key(lock: str) -> str:
+    """Where it is counted how often a named lock was in other hands."""
+    return CONTENTION + lock
 
 
 def assignment_key(worker_id: str) -> str:

@@ -34,7 +34,7 @@ class Chooser:
         self._sent = 0.0
         self._due: list[float] = []
         self._passed_by: dict[str, int] = {}
-        self._patience = Patience(options.patience)
+        self._patience = Patience()
         self._reply = 0.0
         #: Whether the last look showed no task that this worker could take, now or after its backoff.
         self.nothing_waits = False
@@ -100,12 +100,13 @@ class Chooser:
         running: set[str],
         *,
         led: bool,
+        patience: float,
     ) -> list[Task]:
         """Tasks to claim, most urgent first; never more than there are slots to start them in at once.
 
         ``waiting`` are those that are ready, in their order, ``workers`` all that take tasks. ``led`` tells
         whether somebody who assigns tasks to this peer is there, so that tasks are left to its hints at
-        first.
+        first. A task is left to whose turn it is for ``patience`` seconds.
         """
         me = self._options.worker
         slots = self._options.max_tasks - len(running)
@@ -116,7 +117,7 @@ class Chooser:
             dataclasses.replace(worker, active=len(running)) if worker.id == me else worker
             for worker in workers
         ]
-        passed = self._patience.passed(waiting, self._sent)
+        passed = self._patience.passed(waiting, self._sent, grace=patience)
         meant = kept(hints(view), waiting, workers) if self._options.pattern != "peer_to_peer" else {}
         meant = {task: worker for task, worker in meant.items() if worker not in passed.get(task, ())}
         free = [task for task in waiting if task.id not in meant]

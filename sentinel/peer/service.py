@@ -1,7 +1,8 @@
 """The daemon around the peer: signals, threads, and one incarnation after another.
 
-Three threads share frozen values: the control loop (the caller's thread), the beat, and a watcher that wakes
-the control loop when the store changes. The first SIGTERM or SIGINT drains, a second ends at once.
+Threads share frozen values: the control loop (the caller's thread), the beat, where the store tells of
+changes a watcher that wakes the control loop, and one for the duties that a store comes with. The first
+SIGTERM or SIGINT drains, a second ends at once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
+from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
@@ -23,6 +25,7 @@ from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
+from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -31,6 +34,7 @@ from sentinel.peer.peer import Peer, Phase
 from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.peer.work import Counters, Plan, Work
 from sentinel.store.base import Store
+from sentinel.store.opener import OpenStore
 from sentinel.store.transact import Transactor
 
 log = logging.getLogger(__name__)
@@ -51,6 +55,10 @@ class ServiceOptions:
     burst: bool = False
     #: Drain after this many seconds.
     duration: float | None = None
+    #: Makes what the store comes with besides tasks; None where that is nothing.
+    duties: MakeDuties | None = None
+    #: What the duties need to know.
+    place: Workplace | None = None
 
 
 class Service:
@@ -60,7 +68,7 @@ class Service:
         self,
         *,
         options: ServiceOptions,
-        open_store: Callable[[], Store],
+        open_store: OpenStore,
         make_plan: Callable[[Path], Plan],
         state_folder: Path,
         boot: str,
@@ -73,6 +81,7 @@ class Service:
         self._options = options
         self._open_store = open_store
         self._make_plan = make_plan
+        self._state_folder = state_folder
         self._clock = clock
         self._rng = rng
         self._ids = IdSource(rng, clock.wall)
@@ -81,7 +90,7 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
-        self._store = open_store()
+        self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
@@ -123,10 +132,14 @@ class Service:
         overseer = self._around.supervise(self._wakeup, descriptor)
         nothing_to_prove = True
         try:
+            store = self._beats_connection()
+            if store is None:
+                return False
             if not self._join(incarnation):
+                store.close()
                 return False
             nothing_to_prove = False
-            with self._beating(incarnation, overseer) as peer:
+            with self._beating(incarnation, overseer, store) as peer:
                 fenced = self._work(peer)
                 nothing_to_prove = peer.left
                 return fenced
@@ -152,13 +165,30 @@ class Service:
             log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
             self._notifier.tell("READY=1", "STATUS=waiting for a predecessor of the same id")
 
-        joined = wait_until_joined(admission, poll=self._options.peer.poll / 4, wait=wait, waiting=waiting)
+        joined = wait_until_joined(
+            admission, poll=self._options.peer.rhythm().poll / 4, wait=wait, waiting=waiting
+        )
         if joined:
             log.info("joined as %s, incarnation %s", worker.id, incarnation.id)
         return joined
 
+    def _beats_connection(self) -> Store | None:
+        """A connection for the beat alone, as soon as the store is there; None when told to stop meanwhile.
+
+        A commit that hangs must not keep the beat from being sent, and a beat that hangs not the next one.
+        """
+        peer = self._options.peer
+        while True:
+            try:
+                return self._open_store(timeout=peer.times.write_timeout)
+            except Unavailable as error:
+                log.warning("%s cannot beat yet: %s", peer.worker, error)
+            self._wakeup.wait(peer.times.interval / 4)
+            if self._signals.count:
+                return None
+
     @contextmanager
-    def _beating(self, incarnation: Incarnation, overseer: Overseer) -> Iterator[Peer]:
+    def _beating(self, incarnation: Incarnation, overseer: Overseer, store: Store) -> Iterator[Peer]:
         options = self._options.peer
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
@@ -184,21 +214,33 @@ class Service:
             housekeeping=self._host.housekeeping,
             cpu=Busyness(self._clock, self._around.cpu_percent).percent,
         )
-        # A connection of its own: a commit that hangs must not keep the beat from being sent.
-        store = self._open_store()
         beat = Beat(
             store=store,
             clock=self._clock,
-            times=options.times,
             incarnation=incarnation.id,
             worker=options.worker,
             lease=lease,
             load=lambda: peer.load,
+            room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
         patience = options.times.write_timeout
         start = self._around.start_thread
-        with beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left):
+        with ExitStack() as stack:
+            stack.enter_context(
+                beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
+            )
+            if self._options.duties is not None and self._options.place is not None:
+                duties = Duties(
+                    make=self._options.duties,
+                    place=self._options.place,
+                    open_store=self._open_store,
+                    clock=self._clock,
+                    rng=self._rng,
+                    worker=options.worker,
+                    incarnation=incarnation.id,
+                )
+                stack.enter_context(at_work(duties, start))
             yield peer
 
     def _work(self, peer: Peer) -> bool:
@@ -245,6 +287,10 @@ class Service:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
+        if not self._store.hears or self._options.peer.pacing is not None:
+            # Where looks are counted, the control loop's own are enough.
+            yield
+            return
         stop = threading.Event()
         store = self._open_store()
 

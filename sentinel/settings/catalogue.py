@@ -1,11 +1,18 @@
-"""Every setting with all its names, for documentation and for `sentinel doctor`."""
+"""Every setting with all its names, for documentation, and its value in force, for people."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from sentinel.settings.key import Key
-from sentinel.settings.tree import KEYS
+from sentinel.settings.tree import KEYS, Settings, store_kind
+
+#: Stands where a value must not be shown.
+MASK = "********"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +56,60 @@ def _doc(key: Key) -> KeyDoc:
         meaning=key.meaning,
         fleet=key.scope == "fleet",
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """A value in force, fit to be shown to anybody."""
+
+    #: Dotted name in `Settings`; one longer than the setting's for a value below an open object.
+    name: str
+    setting: KeyDoc
+    #: In the unit of Python, as JSON; None when it is not set; `MASK` when it must not be shown.
+    value: Any
+    origin: str
+
+
+def effective(settings: Settings) -> Iterator[Effective]:
+    """Every value in force and where it came from, in the order of the tree; secrets masked."""
+    for key in KEYS:
+        node: Any = settings
+        for name in key.path:
+            node = getattr(node, name)
+        if key.kind == "mapping" and node:
+            for name, value in node.items():
+                below = f"{key.python}.{name}"
+                shown = MASK if settings.hides(below) else value
+                yield Effective(name=below, setting=_doc(key), value=shown, origin=settings.origin_of(below))
+            continue
+        yield Effective(
+            name=key.python,
+            setting=_doc(key),
+            value=_shown(key, _filled(key, node, settings)),
+            origin=settings.origin_of(key.python),
+        )
+
+
+def _filled(key: Key, value: Any, settings: Settings) -> Any:
+    """The value; for a pause that depends on the kind of store, the one that holds there."""
+    if value is None and key.path[0] == "heartbeat" and settings.store is not None:
+        times = settings.lease(store_kind(settings.store))
+        return times.interval if key.path[-1] == "interval" else times.stale
+    return value
+
+
+def _shown(key: Key, value: Any) -> Any:
+    if value is None:
+        return None
+    if key.kind == "secret":
+        return MASK
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str) and key.path == ("store",):
+        # Over http the user part is often a token.
+        return re.sub(r"^((?:git\+)?https?://)[^/@]+@", rf"\1{MASK}@", value)
+    return value

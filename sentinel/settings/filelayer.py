@@ -43,6 +43,8 @@ class FileLayer:
         for name, value in found.items():
             place = below(path, name)
             node = known.get(name)
+            if node is None and not path:
+                node = _AT_TOP.get(name)
             if node is None:
                 self.problems.append(f"{self._shown}: {place} is no setting; {_nearest(name, known, path)}")
             elif isinstance(node, Key):
@@ -67,6 +69,9 @@ class FileLayer:
 
     def _entry(self, key: Key, path: KeyPath, value: Any, place: str) -> None:
         label = f"{self._shown}: {place}"
+        if path in self.entries:
+            self.problems.append(f"{label} and {self.entries[path].label} set the same; keep one of them")
+            return
         expanded = expand(value, self._lookup)
         if expanded.malformed:
             rule = "neither ${NAME} nor ${NAME:-default}; write $${ for a literal ${"
@@ -119,6 +124,8 @@ def _tree_of(keys: Iterable[Key]) -> dict[str, Any]:
 
 #: The files' tree: names to keys or to further trees.
 TREE = _tree_of(KEYS)
+#: Sections that the guide also shows by themselves.
+_AT_TOP = {"loadBalancer": TREE["distributed"]["loadBalancer"]}
 _SPLIT = tuple(key.json.split(".") for key in KEYS)
 #: Every dotted place in a file, sections before what they hold.
 PLACES = tuple(dict.fromkeys(".".join(names[:n]) for names in _SPLIT for n in range(1, len(names) + 1)))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from sentinel.errors import BadInput, ConfigurationError
+from sentinel.errors import ConfigurationError
 from sentinel.model.ids import is_id
 from sentinel.settings.agreement import (
     contradictions,
@@ -35,12 +34,11 @@ from sentinel.settings.variables import from_dotenv, from_environment
 SHARED_FILE = Path("config", "shared.json")
 
 _WORKER_ID: KeyPath = ("worker", "id")
-_COMMANDS: KeyPath = ("tasks", "commands")
 _HEARTBEAT = {("heartbeat", "interval"), ("heartbeat", "stale_threshold")}
 _OURS = frozenset(name for key in KEYS for name in key.env)
 
-#: Raises `BadInput` for a command template of this type that cannot be run.
-CommandCheck = Callable[[str, Mapping[str, Any]], object]
+#: A sentence for each problem that only a user of the settings can see, such as a module that is missing.
+Examine = Callable[[Settings], Iterable[str]]
 
 
 def load(
@@ -49,27 +47,32 @@ def load(
     environ: Mapping[str, str],
     folder: Path,
     config: Path | None = None,
-    check_command: CommandCheck | None = None,
+    examine: Examine | None = None,
 ) -> Settings:
     """The settings in force: flag > environment > `.env` > worker file > shared file > default.
 
     ``flags`` maps names of the settings tree (``worker.id``) to values, None for a flag that was not given;
     ``environ`` is the whole environment; ``folder`` the current folder, which `.env` and relative paths are
     taken from; ``config`` the value of ``--config``: the shared file, or the folder that `shared.json` is
-    in. ``check_command`` is called with the type and the template of each command task, and raises
-    `BadInput` for a template that cannot be run: whoever runs commands knows more of them than is known
-    here. Nothing else is looked at.
+    in. ``examine`` is called with the settings that all valid values make, and gives further problems:
+    whoever runs commands knows more of them than is known here. Nothing else is looked at.
 
     Raises `ConfigurationError` with a sentence for every problem, each naming its file, variable or flag and
     the key. Raises `KeyError` when ``flags`` has a name that the tree does not have.
     """
-    return _Loading(environ, folder, check_command).run(flags or {}, config)
+    return _Loading(environ, folder, examine).run(flags or {}, config)
+
+
+def worker_files(*, environ: Mapping[str, str], folder: Path, config: Path | None) -> list[str]:
+    """Ids that have a worker file beside the shared file; the parameters are those of `load`."""
+    shared = _Loading(environ, folder, None).shared_file(config)[0]
+    return sorted(file.stem for file in shared.parent.glob("*.json") if file != shared and is_id(file.stem))
 
 
 class _Loading:
-    def __init__(self, environ: Mapping[str, str], folder: Path, check_command: CommandCheck | None) -> None:
+    def __init__(self, environ: Mapping[str, str], folder: Path, examine: Examine | None) -> None:
         self._folder = folder
-        self._check_command = check_command
+        self._examine = examine
         self._problems: list[str] = []
         self._warnings: list[str] = []
         self._files: list[str] = []
@@ -87,7 +90,7 @@ class _Loading:
             self._warnings += unknown_variables(variables)
         outer = [self._valid(layer) for layer in outer]
 
-        place, named_by = self._shared_file(config)
+        place, named_by = self.shared_file(config)
         shared = self._file(place, shared=True, named_by=named_by)
         worker = self._worker_file(place, _first(outer, _WORKER_ID))
         inner = [self._valid(file.entries) for file in (worker, shared) if file is not None]
@@ -106,25 +109,21 @@ class _Loading:
             labels={".".join(path): entry.label for path, entry in merged.items()},
             warnings=tuple(self._warnings),
             files=tuple(self._files),
+            hidden=frozenset(".".join(path) for path, entry in merged.items() if entry.shown is None),
         )
         self._lease(settings)
+        if self._examine is not None:
+            self._problems += self._examine(settings)
         if self._problems:
             raise ConfigurationError(list(dict.fromkeys(self._problems)))
         return settings
 
     def _valid(self, layer: Layer) -> Layer:
         good = checked(layer, self._problems.append)
-        for path, entry in list(good.items()):
-            if self._check_command is not None and path[:-1] == _COMMANDS:
-                try:
-                    self._check_command(path[-1], entry.value)
-                except BadInput as error:
-                    self._problems.append(f"{entry.label}: {error}")
-                    del good[path]
         self._refused |= set(layer) - set(good)
         return good
 
-    def _shared_file(self, config: Path | None) -> tuple[Path, str | None]:
+    def shared_file(self, config: Path | None) -> tuple[Path, str | None]:
         """Where the shared file is, and who named it; None when nobody did and it may be missing."""
         if config is not None:
             place, named_by = self._folder / config, "flag --config"

@@ -10,7 +10,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sentinel.errors import ConfigurationError
 from sentinel.model.lease import LeaseTimes
-from sentinel.settings.fleet_wide import GitHub, Heartbeat, LoadBalancer, Locking, MemorySync, Retention
+from sentinel.settings.fleet_wide import (
+    Alerts,
+    GitHub,
+    Heartbeat,
+    LoadBalancer,
+    Locking,
+    MemorySync,
+    Retention,
+)
 from sentinel.settings.key import Key, keys_of, setting
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, Tasks, Worker
 from sentinel.settings.rules import StorePlace, Switch
@@ -42,7 +50,7 @@ class Settings(BaseSettings):
     )
     distributed_enabled: Switch = setting(
         True,
-        "Whether this machine works in a fleet. Checked now, read by a later version.",
+        "Whether this machine works in a fleet; where not, `sentinel worker start` refuses.",
         json="distributed.enabled",
         scope="fleet",
     )
@@ -50,6 +58,7 @@ class Settings(BaseSettings):
     locking: Locking = Locking()
     load_balancer: LoadBalancer = LoadBalancer()
     memory_sync: MemorySync = MemorySync()
+    alerts: Alerts = Alerts()
     github: GitHub = GitHub()
     retention: Retention = Retention()
     worker: Worker = Worker()
@@ -64,6 +73,7 @@ class Settings(BaseSettings):
     _labels: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
     _files: tuple[str, ...] = PrivateAttr(default=())
+    _hidden: frozenset[str] = PrivateAttr(default=frozenset())
 
     @classmethod
     def settings_customise_sources(
@@ -86,16 +96,19 @@ class Settings(BaseSettings):
         labels: Mapping[str, str],
         warnings: tuple[str, ...],
         files: tuple[str, ...],
+        hidden: frozenset[str],
     ) -> Self:
         """Settings of these values, with what the loader knows about them, by dotted name.
 
-        ``labels`` are the origins as messages name them. Raises pydantic's error when a value is wrong.
+        ``labels`` are the origins as messages name them; ``hidden`` are values that are secret or came
+        through a reference. Raises pydantic's error when a value is wrong.
         """
         settings = cls(**values)
         settings._origins = dict(origins)
         settings._labels = dict(labels)
         settings._warnings = warnings
         settings._files = files
+        settings._hidden = hidden
         return settings
 
     @property
@@ -122,6 +135,10 @@ class Settings(BaseSettings):
         if key not in _NAMES and not key.startswith(_OPEN):
             raise KeyError(key)
         return self._origins.get(key, DEFAULT_ORIGIN)
+
+    def hides(self, key: str) -> bool:
+        """Whether the value of ``key`` is secret or came through a reference, and so may hold a secret."""
+        return key in self._hidden
 
     def lease(self, kind: StoreKind) -> LeaseTimes:
         """Heartbeat interval and stale threshold on a store of this kind, defaults filled in.

@@ -102,6 +102,19 @@ class Register:
     parsed: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One commit of the audit: transactions that landed together."""
+
+    revision: str
+    #: Seconds since 1970 by the clock of whoever committed it, for people; None where no time is kept.
+    at: float | None
+    #: Who committed it, as far as is known; for people.
+    by: str
+    #: The transactions' notes, in the order in which they landed.
+    notes: tuple[str, ...]
+
+
 class Snapshot(ABC):
     """A consistent, immutable view of all documents at one revision."""
 
@@ -141,6 +154,10 @@ class Store(ABC):
     #: A folder on this host that all clients of this store on this host share, or None. Proof of death
     #: files live there; a store that other hosts reach has none.
     host_folder: Path | None = None
+
+    #: Whether `wait` hears of changes at once, instead of asking now and then. Where it only asks, a thread
+    #: that waits costs as many looks as it saves.
+    hears: bool = True
 
     @abstractmethod
     def read(self) -> Snapshot:
@@ -182,6 +199,13 @@ class Store(ABC):
     @abstractmethod
     def kept(self, name: str) -> bytes | None:
         """A blob by the name that `keep` gave, or None when it was pruned or never existed."""
+
+    @abstractmethod
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        """The newest ``limit`` commits, newest first; of those, the ones past the revision ``after``.
+
+        Ends earlier where this connection's copy of the history does. Raises `Unavailable`.
+        """
 
     @abstractmethod
     def wait(self, timeout: float) -> bool:
@@ -245,3 +269,10 @@ def message(transactions: Sequence[Transaction], nonce: str) -> str:
     body = "" if len(notes) == 1 else "".join(f"{note}\n" for note in notes) + "\n"
     trailers = "".join(f"Sentinel-Tx: {tx.id}\n" for tx in transactions)
     return f"{subject}\n\n{body}Sentinel-Nonce: {nonce}\n{trailers}"
+
+
+def notes(text: str) -> tuple[str, ...]:
+    """The notes in a commit message that `message` made; the subject of any other message."""
+    above, mark, _ = text.rpartition("\nSentinel-Nonce: ")
+    subject, *body = [line for line in (above if mark else text).splitlines() if line]
+    return tuple(body) if mark and body else (subject,)

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator
 
 import pygit2
 
+from sentinel.store.base import Entry, notes
+
 
 class Range(enum.Enum):
     """What a search between a base and a head came to."""
@@ -70,6 +72,29 @@ def search(repository: pygit2.Repository, head: pygit2.Oid, base: pygit2.Oid, id
             return Range.FOUND
         reached = reached or base in commit.parent_ids
     return Range.MISSING if whole and reached else Range.UNREADABLE
+
+
+def entries(repository: pygit2.Repository, head: pygit2.Oid, limit: int, after: str | None) -> list[Entry]:
+    """The newest ``limit`` commits up to ``head``, newest first, without ``after`` and what is behind it."""
+    found: list[Entry] = []
+    oid = head
+    while len(found) < limit and str(oid) != after:
+        try:
+            commit = repository[oid].peel(pygit2.Commit)
+        except (KeyError, pygit2.GitError):
+            break
+        found.append(
+            Entry(
+                revision=str(oid),
+                at=float(commit.commit_time),
+                by=commit.author.name,
+                notes=notes(commit.message),
+            )
+        )
+        if not commit.parent_ids:
+            break
+        oid = commit.parent_ids[0]
+    return found
 
 
 def transaction_ids(text: str) -> frozenset[str]:

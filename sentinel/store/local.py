@@ -26,6 +26,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Refused,
@@ -37,6 +38,7 @@ from sentinel.store.base import (
     message,
     outcomes,
 )
+from sentinel.store.history import entries
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.refs import Refs
@@ -317,6 +319,9 @@ class LocalStore(Store):
         except (pygit2.GitError, OSError) as error:
             raise Unavailable(f"cannot read {name} from {self.path}: {error}") from error
         return data if kind == pygit2.enums.ObjectType.BLOB else None
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        return entries(self._repository, self._newest().commit, limit, after)
 
     def wait(self, timeout: float) -> bool:
         return self._watch.wait(timeout, self._moved)

@@ -18,6 +18,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Refused,
@@ -172,6 +173,21 @@ class MemoryStore(Store):
     def kept(self, name: str) -> bytes | None:
         with self.fleet.lock:
             return self.fleet.blobs.get(name)
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        with self.fleet.lock:
+            first = 1 if after is None else int(after) + 1
+            # The initial state was committed by nobody.
+            landed = [commit for commit in self.fleet.history[max(first, 1) :] if commit.transactions]
+        return [
+            Entry(
+                revision=str(commit.revision),
+                at=None,
+                by="",
+                notes=tuple(tx.note for tx in commit.transactions),
+            )
+            for commit in reversed(landed[-limit:] if limit > 0 else [])
+        ]
 
     def wait(self, timeout: float) -> bool:
         with self.fleet.lock:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sentinel.errors import BadInput
 from sentinel.store.base import Store
@@ -28,7 +28,7 @@ class StoreOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opener:
-    """How to open and create the stores of one URL scheme; both are ``module:function``."""
+    """How to open and create the stores of one URL scheme; all are ``module:function``."""
 
     #: ``local`` when all peers are on this host, which decides default intervals.
     kind: Literal["local", "remote"]
@@ -43,7 +43,49 @@ OPENERS: dict[str, Opener] = {
         ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
         Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
     ),
+    "github": Opener(
+        "remote",
+        "sentinel.github.opening:open_git",
+        "sentinel.github.opening:create_git",
+    ),
+    "github+api": Opener(
+        "remote",
+        "sentinel.github.opening:open_api",
+        "sentinel.github.opening:create_api",
+    ),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extras:
+    """What stores of one scheme come with besides; each is ``module:function``, or None."""
+
+    #: Makes the budget of a store with limits: see `sentinel.fleet.pacing`.
+    budget: str | None = None
+    #: Tries what the credentials may do there: see `sentinel.fleet.access`.
+    examine: str | None = None
+    #: Says what is left of the limits.
+    limits: str | None = None
+    #: Sets up what belongs to the place besides the store itself.
+    furnish: str | None = None
+    #: Makes what peers do there besides tasks: see `sentinel.fleet.duty`.
+    duties: str | None = None
+
+
+_GITHUB = Extras(
+    budget="sentinel.github.governor:open_governor",
+    examine="sentinel.github.access:examine",
+    limits="sentinel.github.access:limits",
+    furnish="sentinel.github.furniture:furnish",
+    duties="sentinel.github.duty:duties",
+)
+#: Scheme → its extras.
+EXTRAS: dict[str, Extras] = {"github": _GITHUB, "github+api": _GITHUB}
+
+
+def extras_of(url: str) -> Extras:
+    """The extras of a store URL; none for one of another scheme."""
+    return EXTRAS.get(url.partition("://")[0], Extras())
 
 
 def scheme_of(url: str) -> str:
@@ -73,16 +115,37 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises `BadInput` for a URL that nobody opens, `NotAStore` when there is no fleet there, and
     `Unavailable` when it cannot be reached.
     """
-    opening: Callable[[str, StoreOptions], Store] = _resolve(OPENERS[scheme_of(url)].open)
+    opening: Callable[[str, StoreOptions], Store] = resolve(OPENERS[scheme_of(url)].open)
     return opening(url, options)
+
+
+class OpenStore(Protocol):
+    """Opens one connection after another to the same store; raises what `open_store` raises."""
+
+    def __call__(self, *, timeout: float | None = None) -> Store:
+        """A new connection, whose exchanges may take ``timeout`` seconds each, or as long as usual."""
+
+
+def opener(url: str, options: StoreOptions) -> OpenStore:
+    """How to open connections to the store at ``url``."""
+
+    def open_one(*, timeout: float | None = None) -> Store:
+        if timeout is None:
+            return open_store(url, options)
+        return open_store(url, dataclasses.replace(options, timeout=timeout))
+
+    return open_one
 
 
 def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
     """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
-    creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
+    creating: Callable[..., list[str]] = resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
 
 
-def _resolve(name: str) -> Any:
+def resolve(name: str | None) -> Any:
+    """What an opener names as ``module:function``, imported now; None for None."""
+    if name is None:
+        return None
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)

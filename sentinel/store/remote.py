@@ -37,6 +37,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Refused,
@@ -50,12 +51,12 @@ from sentinel.store.base import (
 )
 from sentinel.store.git_answers import Answer, Pushed
 from sentinel.store.high_water import HighWater
-from sentinel.store.history import Range, contains, search
+from sentinel.store.history import Range, contains, entries, search
 from sentinel.store.location import Location, locate
 from sentinel.store.mirror import SESSION_REFS, Mirror
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
-from sentinel.store.pace import Pace
+from sentinel.store.pace import JITTER, Pace
 from sentinel.store.repository import REFS, check_fleet, signature
 from sentinel.store.tree import GitSnapshot, path_of, write_tree
 
@@ -92,6 +93,8 @@ class RemoteStore(Store):
     fleet of this kind, `Unavailable` when the server cannot be reached, `ConfigurationError` without a git.
     """
 
+    hears = False
+
     def __init__(
         self,
         location: Location,
@@ -110,7 +113,9 @@ class RemoteStore(Store):
             location, state_folder=options.state_folder, environ=environ, timeout=options.timeout
         )
         self._high_water = HighWater(options.state_folder)
-        self._pace = Pace(self._rng)
+        self._pace = Pace()
+        #: When `wait` looks next, on this machine's clock.
+        self._due = float("-inf")
         self._landed: dict[str, str] = {}
         #: Transactions whose fate is unknown → the commit that they were sent in.
         self._open: dict[str, _Sent] = {}
@@ -140,7 +145,8 @@ class RemoteStore(Store):
             self._mirror.renew("most of what is in it is out of date")
         snapshot = self._newest(sessions=sessions)
         if snapshot.revision != self._seen:
-            self._pace.stirred(self._clock.now())
+            self._pace.looked(moved=True)
+            self._due = min(self._due, self._clock.now() + self._pace.pause)
         self._seen = snapshot.revision
         return snapshot
 
@@ -455,12 +461,16 @@ class RemoteStore(Store):
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
                 return names
-            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED):
-                # Kept or not, keeping once more does no harm.
+            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED, Pushed.UNKNOWN):
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
             parent = self._mirror.fetch_first_of_artifacts(ref)
+            if parent is not None:
+                self._artifacts = {ref: parent}
             if parent == commit:
                 return names
+            if answer.pushed is Pushed.UNKNOWN:
+                # Kept or not, keeping once more does no harm.
+                raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
         raise Unavailable(f"{ref} of {self._location.store} was moved by others at every try; try again")
 
     def kept(self, name: str) -> bytes | None:
@@ -481,21 +491,27 @@ class RemoteStore(Store):
             raise self._mirror.objects.damaged(pygit2.Oid(hex=name)) from error
         return data if kind == pygit2.enums.ObjectType.BLOB else None
 
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        head = self._newest().commit
+        return entries(self._mirror.repository, head, limit, after)
+
     # -- waiting --------------------------------------------------------------------------------------
 
     def wait(self, timeout: float) -> bool:
         limit = self._clock.now() + timeout
         while True:
             now = self._clock.now()
-            if timeout > 0 and self._pace.due > now:
-                self._clock.sleep(min(self._pace.due, limit) - now)
-                if self._clock.now() < self._pace.due:
+            if timeout > 0 and self._due > now:
+                self._clock.sleep(min(self._due, limit) - now)
+                if self._clock.now() < self._due:
                     return False
             try:
                 moved = self._mirror.look(STATE_REF) != self._seen
             except Unavailable:
                 moved = True  # whoever reads next is told why
-            self._pace.looked(self._clock.now(), moved=moved)
+            self._pace.looked(moved=moved)
+            pause = self._pace.pause * self._rng.uniform(1 - JITTER, 1 + JITTER)
+            self._due = self._clock.now() + pause
             if moved or self._clock.now() >= limit:
                 return moved
 

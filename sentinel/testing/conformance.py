@@ -18,7 +18,7 @@ import pytest
 
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Store
 from sentinel.store.transact import Change
-from sentinel.testing.conformance_documents import CommitConformance, SnapshotConformance
+from sentinel.testing.conformance_documents import AuditConformance, CommitConformance, SnapshotConformance
 from sentinel.testing.conformance_registers import RegisterConformance
 from sentinel.testing.workbench import Number, StoreBench, attempt, landed, transaction
 
@@ -234,6 +234,7 @@ class StoreConformance(
     BatchConformance,
     RaceConformance,
     WaitConformance,
+    AuditConformance,
     RegisterConformance,
 ):
     """Everything; derive, and override `bench`."""

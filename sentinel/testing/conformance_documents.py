@@ -271,3 +271,51 @@ class CommitConformance:
         ]
         assert [type(outcome) for outcome in one.commit(batch)] == [Committed, Refused, Committed]
         assert sorted(one.read().list("tasks/")) == ["tasks/a", "tasks/c"]
+
+
+class AuditConformance:
+    """What the audit promises: every transaction's note, in the order in which it landed."""
+
+    def test_each_commit_is_an_entry_with_its_revision_and_notes(self, one: Store, two: Store) -> None:
+        before = one.read().revision
+        first = landed(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}, note="submit a; and more"))
+        batch = [
+            transaction({f"tasks/{name}": ABSENT}, {f"tasks/{name}": {}}, note=f"submit {name}")
+            for name in "bc"
+        ]
+        one.commit(batch)
+        found = two.audit(10, after=before)
+        assert [entry.notes for entry in found] == [("submit b", "submit c"), ("submit a; and more",)]
+        assert [entry.revision for entry in found] == [two.read().revision, first]
+
+    def test_the_notes_of_a_large_batch_are_all_there(self, one: Store) -> None:
+        wanted = tuple(f"submit a-task-with-a-long-name-{number}" for number in range(30))
+        one.commit([transaction({f"tasks/{note[7:]}": ABSENT}, {}, note=note) for note in wanted])
+        assert one.audit(1)[0].notes == wanted
+
+    def test_only_the_newest_are_given_up_to_the_limit(self, one: Store) -> None:
+        for number in range(4):
+            landed(
+                one, transaction({f"tasks/{number}": ABSENT}, {f"tasks/{number}": {}}, note=f"note {number}")
+            )
+        assert [entry.notes[0] for entry in one.audit(2)] == ["note 3", "note 2"]
+
+    def test_a_limit_of_nothing_gives_nothing(self, one: Store) -> None:
+        landed(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+        assert one.audit(0) == []
+
+    def test_after_the_newest_revision_there_is_nothing(self, one: Store, two: Store) -> None:
+        landed(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+        assert two.audit(10, after=two.read().revision) == []
+
+    def test_what_did_not_land_is_not_in_the_audit(self, one: Store) -> None:
+        landed(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}, note="landed"))
+        attempt(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}, note="bounced"))
+        assert one.audit(1)[0].notes == ("landed",)
+
+    def test_the_audit_shows_what_others_committed_without_a_read_between(
+        self, one: Store, two: Store
+    ) -> None:
+        seen = one.read().revision
+        landed(two, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}, note="by another"))
+        assert [entry.notes for entry in one.audit(10, after=seen)] == [("by another",)]

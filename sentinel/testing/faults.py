@@ -16,6 +16,7 @@ from sentinel.errors import OutcomeUnknown, Unavailable
 from sentinel.store.base import (
     Committed,
     Conflicted,
+    Entry,
     Expected,
     Outcome,
     Register,
@@ -49,6 +50,7 @@ _POSSIBLE: Mapping[str, frozenset[Fault]] = {
     "published": frozenset({Fault.UNAVAILABLE}),
     "keep": frozenset({Fault.UNAVAILABLE}),
     "kept": frozenset({Fault.UNAVAILABLE}),
+    "audit": frozenset({Fault.UNAVAILABLE}),
 }
 
 
@@ -88,6 +90,7 @@ class FaultyStore(Store):
     def __init__(self, inner: Store, plan: Plan | None = None) -> None:
         self.inner = inner
         self.host_folder = inner.host_folder
+        self.hears = inner.hears
         #: Writes that wait to be released, oldest first. A test may also throw them away.
         self.held: list[Held] = []
         self._plan = plan
@@ -150,6 +153,10 @@ class FaultyStore(Store):
     def kept(self, name: str) -> bytes | None:
         self._fault("kept")
         return self.inner.kept(name)
+
+    def audit(self, limit: int, after: str | None = None) -> list[Entry]:
+        self._fault("audit")
+        return self.inner.audit(limit, after)
 
     def wait(self, timeout: float) -> bool:
         return self.inner.wait(timeout)

@@ -37,6 +37,7 @@ from sentinel.testing.simulation.workload import (
     Person,
     Wishes,
     hold_tickets,
+    look_on,
     prune_locks,
     run_guarded,
 )
@@ -53,6 +54,8 @@ _TIMES = (
 _MEMORY = "/dev/shm"
 #: Most peers that a store tells of every change.
 _MOST_WATCHERS = 10
+#: Part of the seeds in which the daemons are paced.
+_PACED = 0.25
 #: Virtual seconds, after the last fault, in which everything must have ended.
 SETTLED_WITHIN = 1_800.0
 
@@ -77,6 +80,8 @@ class SimulationOptions:
     fault_every: float = 20.0
     #: Fixed times; None draws them from the seed.
     times: LeaseTimes | None = None
+    #: Whether limits of the store pace the daemons, in their own way each; None draws it from the seed.
+    paced: bool | None = None
     #: Whether scripts hold locks, too.
     locks: bool = True
     #: Share of the tasks that take their worker down.
@@ -139,16 +144,20 @@ class _Simulation:
             for number in range(max(1, options.peers // 3) if together else options.peers)
         ]
         self._others = [self._machine(f"desk{number + 1}") for number in range(options.people)]
+        self._spare = self._machine("spare")
         self._workers = Workers(
             self._universe,
             random.Random(f"{seed}/workers"),
             hosts=hosts,
-            spare=self._machine("spare"),
+            spare=self._spare,
             others=self._others,
             count=options.peers,
             times=self._times,
             poll=self._times.interval,
             slots=options.slots,
+            paced=random.Random(f"{seed}/paced").random() < _PACED
+            if options.paced is None
+            else options.paced,
         )
         executions.take_down = self._workers.take_down
         self._faulty_until = options.minutes * 60.0
@@ -157,6 +166,7 @@ class _Simulation:
             trace=self._trace,
             rng=random.Random(f"{seed}/faults"),
             weather=self._weather,
+            server=self._universe.server,
             fleet=self._workers,
             weights=options.faults,
             stale=self._times.stale,
@@ -220,6 +230,7 @@ class _Simulation:
                     lambda process: Person(process, self._checker, self._trace, wishes).live(),
                 )
             )
+        self._spare.process("onlooker", look_on)
         if options.locks:
             people += [
                 desk.process("script", lambda process: hold_tickets(process, until)) for desk in self._others

@@ -61,7 +61,7 @@ class Member:
         self.lease = Lease(world.clock, self.overseer.extend)
         self.observer = Observer()
         self.transactor = Transactor(self.store, world.clock, world.rng, world.ids, patience=1.0)
-        options = PeerOptions(
+        peer_options = PeerOptions(
             worker=worker,
             times=TIMES,
             max_tasks=max_tasks,
@@ -71,7 +71,7 @@ class Member:
         )
         counters = Counters()
         self.work = Work(
-            options=options,
+            options=peer_options,
             transactor=self.transactor,
             overseer=self.overseer,
             lease=self.lease,
@@ -80,7 +80,7 @@ class Member:
             counters=counters,
         )
         self.peer = Peer(
-            options=options,
+            options=peer_options,
             incarnation=self.incarnation,
             transactor=self.transactor,
             work=self.work,
@@ -108,7 +108,6 @@ class Member:
         self.beat = Beat(
             store=beat_store or MemoryStore(world.fleet),
             clock=world.clock,
-            times=TIMES,
             incarnation=self.incarnation.id,
             worker=worker,
             lease=self.lease,

@@ -205,7 +205,7 @@ def test_a_worker_that_is_to_drain_leaves_when_its_work_is_done(world: World) ->
     world.settle(member)
     order(world, "w", deadline=0.0)
     world.pass_time(60.0, member)
-    assert not member.peer.left
+    assert member.runs == ["t1@1"]
     member.overseer.finish("t1@1")
     world.settle(member, rounds=5)
     assert member.peer.left

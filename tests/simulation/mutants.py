@@ -6,6 +6,7 @@ Each mutant replaces one function for the time of a test. The product itself has
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from sentinel.model import task as model
 from sentinel.model.lease import LeaseTimes, work_limit
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.model.worker import Incarnation, Worker
+from sentinel.peer import peer
 from sentinel.peer.lease import Lease
 from sentinel.store import transact
 from sentinel.store.base import ABSENT, Expected, Register, Snapshot, Transaction
@@ -52,6 +54,7 @@ def scenario(weights: Mapping[str, float] | None = None, **more: Any) -> Simulat
         "fault_every": 8.0,
         "times": FAST,
         "faults": dict(FAULTS) if weights is None else dict(weights),
+        "paced": False,
     }
     return SimulationOptions(**{**settings, **more})
 
@@ -168,6 +171,30 @@ def deadline_extended_by_unconfirmed_beats(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "sending", sending)
 
 
+def shorter_ttl_kept_from_the_supervisor(patch: pytest.MonkeyPatch) -> None:
+    """The supervisor is told of what confirmed beats give, and not of what an unconfirmed one may take."""
+    original = Lease.sending
+
+    def sending(self: Lease, seq: int, sent: float, ttl: float) -> None:
+        tell, self._extend = self._extend, lambda deadline: None
+        original(self, seq, sent, ttl)
+        self._extend = tell
+
+    patch.setattr(Lease, "sending", sending)
+
+
+def ttl_of_another_beat(patch: pytest.MonkeyPatch) -> None:
+    """Every beat gives the time of the longest that was ever announced."""
+    original = Lease.sending
+    longest: dict[int, float] = {}
+
+    def sending(self: Lease, seq: int, sent: float, ttl: float) -> None:
+        longest[id(self)] = max(ttl, longest.get(id(self), 0.0))
+        original(self, seq, sent, longest[id(self)])
+
+    patch.setattr(Lease, "sending", sending)
+
+
 def join_that_does_not_guard_the_id(patch: pytest.MonkeyPatch) -> None:
     """Joining expects nothing of what is registered under the id."""
     original = registry.join
@@ -215,6 +242,11 @@ def submit_that_looks_at_active_tasks_alone(patch: pytest.MonkeyPatch) -> None:
 def epoch_reset_on_lock_re_creation(patch: pytest.MonkeyPatch) -> None:
     """A lock whose record was pruned starts at zero again."""
     patch.setattr(locks, "_floor", lambda snapshot: 0)
+
+
+def no_alarm_when_the_state_was_moved_back(patch: pytest.MonkeyPatch) -> None:
+    """A peer waits in silence while the branch does not hold what it has seen."""
+    patch.setattr(peer, "log", logging.getLogger("nobody listens"))
 
 
 MUTANTS: Sequence[Mutant] = (
@@ -270,6 +302,18 @@ MUTANTS: Sequence[Mutant] = (
         options=scenario({"partition": 3.0}),
     ),
     Mutant(
+        name="shorter TTL kept from the supervisor",
+        patch=shorter_ttl_kept_from_the_supervisor,
+        caught_as=frozenset({"I6"}),
+        options=scenario({"pause": 6.0, "slow-replies": 2.0}, paced=True, seconds=60.0, fault_every=3.0),
+    ),
+    Mutant(
+        name="ttl of another beat",
+        patch=ttl_of_another_beat,
+        caught_as=frozenset({"I6"}),
+        options=scenario({"partition": 3.0}, paced=True, seconds=60.0),
+    ),
+    Mutant(
         name="join that does not guard the id",
         patch=join_that_does_not_guard_the_id,
         caught_as=frozenset({"I3", "I5"}),
@@ -286,5 +330,11 @@ MUTANTS: Sequence[Mutant] = (
         patch=epoch_reset_on_lock_re_creation,
         caught_as=frozenset({"I2"}),
         options=scenario({"kill": 1.0}),
+    ),
+    Mutant(
+        name="no alarm when the state was moved back",
+        patch=no_alarm_when_the_state_was_moved_back,
+        caught_as=frozenset({"alarm"}),
+        options=scenario({"rewind": 1.0}),
     ),
 )

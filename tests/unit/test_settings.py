@@ -111,6 +111,24 @@ def test_the_files_of_the_guide_load_unchanged_on_a_local_store(tmp_path: Path) 
     assert settings.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("round_robin", {"startIndex": 0}),
+        ("least_loaded", {"considerCapacity": True}),
+        ("capacity_based", {"weightByCpu": True, "weightByMemory": True}),
+        ("affinity", {"affinityKey": "project_id", "fallbackStrategy": "least_loaded"}),
+    ],
+)
+def test_each_balancer_of_the_guide_loads_as_it_stands_there(
+    tmp_path: Path, strategy: str, options: dict[str, Any]
+) -> None:
+    write(tmp_path, "config/shared.json", {"loadBalancer": {"strategy": strategy, "options": options}})
+    settings = load(environ={}, folder=tmp_path)
+    assert (settings.load_balancer.strategy, settings.load_balancer.options) == (strategy, options)
+    assert settings.warnings == ()
+
+
 def test_the_files_of_the_guide_take_the_names_of_github_from_the_environment(tmp_path: Path) -> None:
     write(tmp_path, "config/shared.json", GUIDE_SHARED)
     environ = {"GITHUB_OWNER": "octo", "GITHUB_REPO": "fleet", "GITHUB_TOKEN": "s3cret"}

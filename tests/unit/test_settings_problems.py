@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.errors import BadInput, ConfigurationError
-from sentinel.settings import load
+from sentinel.errors import ConfigurationError
+from sentinel.settings import Settings, load
 
 SHARED = "config/shared.json"
 
@@ -58,7 +57,7 @@ def nest(key: str, value: Any) -> dict[str, Any]:
         ("distributed.heartbeats", "distributed.heartbeat"),
         ("distributed.locking.ttlSecond", "distributed.locking.ttlSeconds"),
         ("heartbeat", "distributed.heartbeat"),
-        ("loadBalancer", "distributed.loadBalancer"),
+        ("memorySync", "distributed.memorySync"),
         ("maxConcurrentTasks", "capacity.maxConcurrentTasks"),
         ("execution.output_limit_bytes", "execution.outputLimitBytes"),
         ("tasks.command", "tasks.commands"),
@@ -222,17 +221,31 @@ def test_a_store_on_github_and_the_repository_that_is_set_must_agree(tmp_path: P
     ]
 
 
-def test_a_command_that_cannot_be_run_is_a_problem_beside_the_others(tmp_path: Path) -> None:
-    def check(name: str, template: Mapping[str, Any]) -> None:
-        if "{" in template["argv"][0]:
-            raise BadInput(f"the command {name!r} has no program")
+def test_what_only_a_user_of_the_settings_sees_is_a_problem_beside_the_others(tmp_path: Path) -> None:
+    def examine(settings: Settings) -> list[str]:
+        return [f"{settings.origin_of(f'tasks.commands.{name}')}: odd" for name in settings.tasks.commands]
 
-    commands = {"good": {"argv": ["ls"]}, "bad": {"argv": ["{what}"]}}
+    commands = {"bad": {"argv": ["ls"]}, "worse": {"argv": 5}}
     write(tmp_path, SHARED, {"tasks": {"commands": commands}, "log": {"level": "loud"}})
     with pytest.raises(ConfigurationError) as caught:
-        load(environ={}, folder=tmp_path, check_command=check)
-    assert len(caught.value.problems) == 2
-    assert f"{SHARED}: tasks.commands.bad: the command 'bad' has no program" in caught.value.problems
+        load(environ={}, folder=tmp_path, examine=examine)
+    assert len(caught.value.problems) == 3
+    assert f"{SHARED}: tasks.commands.bad: odd" in caught.value.problems
+
+
+def test_a_section_that_the_guide_shows_alone_may_not_stand_twice(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        SHARED,
+        {
+            "loadBalancer": {"strategy": "affinity"},
+            "distributed": {"loadBalancer": {"strategy": "round_robin"}},
+        },
+    )
+    assert problems(tmp_path) == [
+        f"{SHARED}: distributed.loadBalancer.strategy and {SHARED}: loadBalancer.strategy set the same; "
+        "keep one of them"
+    ]
 
 
 def test_an_option_that_no_built_in_balancer_has_names_the_nearest(tmp_path: Path) -> None:

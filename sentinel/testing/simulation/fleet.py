@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.fleet.balancers import find
+from sentinel.fleet.pacing import Pacing
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
 from sentinel.model.worker import Worker
 from sentinel.peer.notify import Notifier
@@ -17,6 +18,7 @@ from sentinel.peer.service import Service, ServiceOptions
 from sentinel.peer.work import Plan
 from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.machine import Machine, Process, Universe
+from sentinel.testing.simulation.pacing import Whim
 from sentinel.testing.simulation.workload import WORK, make_plan
 
 
@@ -42,6 +44,7 @@ class Workers:
         times: LeaseTimes,
         poll: float,
         slots: int,
+        paced: bool = False,
     ) -> None:
         self._universe = universe
         self._rng = rng
@@ -51,6 +54,7 @@ class Workers:
         self._times = times
         self._poll = poll
         self._slots = slots
+        self._paced = paced
         #: Worker id → its daemon, alive or not.
         self._running: dict[str, Process] = {}
         self._homes = {f"w{number + 1}": hosts[number % len(hosts)] for number in range(count)}
@@ -115,6 +119,7 @@ class Workers:
             slots=self._slots,
             types=(WORK,),
             plan=make_plan,
+            pacing=Whim(self._times, self._poll, process.rng()) if self._paced else None,
         )
 
 
@@ -127,6 +132,7 @@ def serve(
     slots: int,
     types: Sequence[str],
     plan: Callable[[Path], Plan],
+    pacing: Pacing | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Be the worker daemon, until it is told to stop or cannot go on."""
@@ -140,6 +146,7 @@ def serve(
             types=frozenset(types),
             balancer=find("least_loaded"),
             poll=poll,
+            pacing=pacing,
             **(options or {}),
         ),
         plan,
@@ -149,6 +156,7 @@ def serve(
 def serve_as(process: Process, worker: Worker, peer: PeerOptions, plan: Callable[[Path], Plan]) -> None:
     """The same with a registration and options of the caller's."""
     machine = process.machine
+    process.vigilant = True
     Service(
         options=ServiceOptions(worker=worker, peer=peer),
         open_store=process.open_store,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
+from sentinel.peer.beat import Room
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
 from sentinel.testing.checker import Checker, Sender
@@ -114,6 +115,8 @@ class Process:
         self.name = name
         self.pid = pid
         self.dead = False
+        #: Whether it is a worker's daemon, which says aloud what is wrong with the state.
+        self.vigilant = False
         self.incarnation: str | None = None
         self.supervisor: Supervisor | None = None
         self.actors: list[Actor] = []
@@ -133,7 +136,7 @@ class Process:
         """Who it is for the checker."""
         return Sender(process=self.name, incarnation=self.incarnation, rate=self.machine.timing.rate)
 
-    def open_store(self) -> Store:
+    def open_store(self, *, timeout: float | None = None) -> Store:
         """A new connection."""
         self._connections += 1
         universe = self._universe
@@ -145,7 +148,7 @@ class Process:
             weather=universe.weather,
             link=self.machine.link,
             caller=self,
-            timeout=universe.timeout,
+            timeout=universe.timeout if timeout is None else timeout,
             watched=universe.watched,
         )
 
@@ -159,6 +162,7 @@ class Process:
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
             cpu_percent=lambda: 0.0,
+            room=lambda _: Room(),
         )
 
     def rng(self) -> random.Random:
