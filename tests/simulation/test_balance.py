@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sentinel.testing.simulation.balance import BalanceOptions, Figures, Order, list_schedule, measure
+from sentinel.testing.simulator import SimulationOptions, simulate
 from tests.unit.builders import worker
 
 #: The limits of docs/balancing.md.
@@ -41,6 +42,15 @@ def test_tasks_are_taken_on_within_the_bound_when_whoever_leads_is_killed(patter
     bound = options.times.takeover_bound(poll=options.poll, jitter=0.1, round_trip=0.02)
     assert figures.idle_after_kill is not None
     assert figures.idle_after_kill <= bound
+
+
+@pytest.mark.parametrize("pattern", ["master_worker", "hierarchical"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_invariant_holds_in_a_fleet_that_is_led_while_everything_goes_wrong(
+    pattern: Any, seed: int
+) -> None:
+    report = simulate(seed, SimulationOptions(minutes=8, tasks=60, fault_every=10.0, pattern=pattern))
+    assert report.violation is None, report.timeline
 
 
 def test_the_list_scheduler_fills_all_slots_with_the_longest_tasks_first() -> None:
