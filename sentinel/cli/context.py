@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sentinel.fleet.access import AccessOptions
     from sentinel.fleet.health import Limits
     from sentinel.fleet.pacing import Budget
+    from sentinel.fleet.shared_memory import MemoryOptions
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
     from sentinel.settings.loading import Examine
@@ -110,6 +111,7 @@ class Invocation:
             local_proof=settings.failover.local_proof,
             fsync=settings.local.fsync,
             strategy=settings.load_balancer.strategy,
+            memory=memory_options(settings),
             balancer_options=settings.load_balancer.options,
             affinity=settings.load_balancer.affinity_enabled,
         )
@@ -130,6 +132,17 @@ class Invocation:
         from sentinel.fleet.access import AccessOptions
 
         return AccessOptions(environ=os.environ)
+
+
+def memory_options(settings: Settings) -> MemoryOptions:
+    """How shared memory is used, by the settings in force."""
+    from sentinel.fleet.shared_memory import MemoryOptions
+
+    return MemoryOptions(
+        interval=settings.memory_sync.interval,
+        policy=settings.memory_sync.conflict_resolution,
+        cache_size=settings.memory_sync.cache_size,
+    )
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

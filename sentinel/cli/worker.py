@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.context import Invocation, pass_invocation
+from sentinel.cli.context import Invocation, memory_options, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
@@ -180,18 +180,21 @@ def _options(
             rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
+            expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
         ),
         burst=burst,
         duration=duration,
         duties=duties_of(invocation.store_url()),
         place=_workplace(invocation, settings, workshop),
+        memory=memory_options(settings),
     )
 
 
 def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -> Workplace:
     import os
 
+    from sentinel.cli.workshop import balancer
     from sentinel.fleet.duty import Workplace
     from sentinel.fleet.submission import Declared
 
@@ -215,6 +218,8 @@ def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -
         types=types,
         timeout=settings.tasks.defaults.timeout,
         retries=settings.tasks.defaults.retries,
+        balancer=balancer(settings),
+        balancer_options=settings.load_balancer.options,
         budget=invocation.budget(invocation.store_url()),
         environ=dict(os.environ),
     )

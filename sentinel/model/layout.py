@@ -8,6 +8,7 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``memory/<ns>/<hash>`` a value of shared memory, by a hash of its key
 ``github/issues/<n>``  what is known of an issue that asks for a task
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
@@ -39,6 +40,7 @@ INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
 TOTALS = "totals/"
 CONTENTION = "contention/"
+MEMORY = "memory/"
 ASSIGNMENTS = "assignments/"
 
 ISSUES = "github/issues/"
@@ -74,6 +76,16 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def memory_folder(namespace: str) -> str:
+    """Where the values of a namespace are."""
+    return f"{MEMORY}{namespace}/"
+
+
+def memory_key(namespace: str, key: str) -> str:
+    """Where a value of shared memory is: a hash of its key, for that may be longer than a file name."""
+    return memory_folder(namespace) + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def issue_key(number: int) -> str:

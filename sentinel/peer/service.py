@@ -12,12 +12,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
@@ -25,6 +26,7 @@ from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
+from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
@@ -59,6 +61,8 @@ class ServiceOptions:
     duties: MakeDuties | None = None
     #: What the duties need to know.
     place: Workplace | None = None
+    #: How its tasks reach shared memory.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
 
 class Service:
@@ -90,6 +94,7 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
+        self._desk: Desk = NoDesk()
         self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
@@ -193,14 +198,25 @@ class Service:
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
+        folder = self._host.run_folder(incarnation.id)
+        self._desk = self._around.desk(
+            folder=folder,
+            worker=self._options.worker.id,
+            options=self._options.memory,
+            open_store=self._open_store,
+            transactor=self._transactor,
+            clock=self._clock,
+            ids=self._ids,
+        )
         work = Work(
             options=options,
             transactor=transactor,
             overseer=overseer,
             lease=lease,
-            plan=self._make_plan(self._host.run_folder(incarnation.id)),
+            plan=self._make_plan(folder),
             ended=self._host.ended,
             counters=counters,
+            desk=self._desk,
         )
         peer = Peer(
             options=options,
@@ -227,6 +243,7 @@ class Service:
         patience = options.times.write_timeout
         start = self._around.start_thread
         with ExitStack() as stack:
+            stack.enter_context(closing(self._desk))
             stack.enter_context(
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )
@@ -280,8 +297,8 @@ class Service:
         )
         return peer.fenced is not None
 
-    def _transactor(self) -> Transactor:
-        return Transactor(self._store, self._clock, self._rng, self._ids)
+    def _transactor(self, store: Store | None = None) -> Transactor:
+        return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)
 
     # -- what wakes it -------------------------------------------------------------------------------
 
@@ -300,6 +317,7 @@ class Service:
                     store.read()
                     if store.wait(5.0):
                         self._wakeup.set()
+                        self._desk.stir()
                 except StoreError:
                     # The control loop meets the same trouble, and tells of it.
                     self._clock.sleep(1.0)

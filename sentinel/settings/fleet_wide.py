@@ -153,7 +153,8 @@ class MemorySync(Section):
 
     interval: Number = setting(
         5.0,
-        f"Pause between two reads of shared memory. {_LATER}",
+        "Time within which a queued write of shared memory lands; also how old a read of a remote store may "
+        "be, and the pause between two looks for values that have expired.",
         json="distributed.memorySync.intervalMs",
         ge=0.1,
         le=3600,
@@ -162,14 +163,15 @@ class MemorySync(Section):
     )
     conflict_resolution: Id = setting(
         "last_write_wins",
-        f"Name of the rule for two writers of one key. {_LATER}",
+        "Name of the rule for two writers of one key: `last_write_wins`, `compare_and_swap`, `merge`, or one "
+        "that an installed package brings.",
         json="distributed.memorySync.conflictResolution",
         values=ID_RULE,
         scope="fleet",
     )
     cache_size: Whole = setting(
         1000,
-        f"How many values each worker keeps in its cache. {_LATER}",
+        "How many values each worker and each program keeps in its cache.",
         json="distributed.memorySync.cacheSize",
         unit="values",
         ge=0,
