@@ -40,7 +40,6 @@ class Load:
     max_tasks: int = 0
     counts: Counts = dataclasses.field(default_factory=Counts)
     cpu_percent: float = 0.0
-    served: int = 0
     #: When the control loop last came round, on this machine's clock.
     progress: float
     #: How it beats from now on.
@@ -151,7 +150,6 @@ class Beat:
                 active_tasks=load.active_tasks,
                 max_tasks=load.max_tasks,
                 cpu_percent=load.cpu_percent,
-                served=load.served,
                 sent_at=rfc3339(self._clock.wall()),
                 counts=load.counts,
                 **room,

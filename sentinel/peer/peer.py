@@ -192,7 +192,6 @@ class Peer:
             max_tasks=self._options.max_tasks,
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
-            served=self.counters.ended,
             progress=self._clock.now(),
         )
 
@@ -363,10 +362,15 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
-        if not takes and not self._coordination.has_part(me):
+        if not takes and not self._coordination.calls(view):
             return
         waiting = self._chooser.waiting(view)
-        workers = list(candidates(view, registers, self._observer))
+        workers = [
+            worker
+            for worker in candidates(view, registers, self._observer)
+            # My last beat may not have said yet that I am draining.
+            if worker.id != self._me or self.phase is Phase.WORKING
+        ]
         if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
