@@ -14,6 +14,9 @@ from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
     from sentinel.client import Client
+    from sentinel.fleet.access import AccessOptions
+    from sentinel.fleet.health import Limits
+    from sentinel.fleet.pacing import Budget
     from sentinel.fleet.shared_memory import MemoryOptions
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
@@ -69,6 +72,18 @@ class Invocation:
             raise ConfigurationError([f"{settings.origin_of('store')}: {error}"]) from error
         return settings.store
 
+    def limits(self) -> Limits:
+        """From where on a number is a condition of the fleet, by the settings in force."""
+        from sentinel.fleet.health import Limits
+
+        alerts = self.settings().alerts
+        return Limits(
+            utilization=alerts.utilization / 100,
+            healthy=alerts.healthy / 100,
+            queue=alerts.queue,
+            failures=alerts.failures / 100,
+        )
+
     def state_folder(self) -> Path:
         """Where private files of this machine belong; usable even when the configuration is not."""
         try:
@@ -101,6 +116,22 @@ class Invocation:
             affinity=settings.load_balancer.affinity_enabled,
         )
         return Client(url, state_folder=self.state_folder(), options=options)
+
+    def budget(self, url: str) -> Budget | None:
+        """The budget of the store at ``url``; None where nothing is limited. Raises `ConfigurationError`."""
+        from sentinel.fleet.pacing import BudgetOptions, open_budget
+
+        settings = self.settings()
+        options = BudgetOptions(
+            times=settings.lease("remote"), limits=settings.github.limits, environ=os.environ
+        )
+        return open_budget(url, options)
+
+    def access(self) -> AccessOptions:
+        """With what GitHub is asked."""
+        from sentinel.fleet.access import AccessOptions
+
+        return AccessOptions(environ=os.environ)
 
 
 def memory_options(settings: Settings) -> MemoryOptions:

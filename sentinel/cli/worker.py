@@ -11,6 +11,7 @@ from sentinel.cli.context import Invocation, memory_options, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
+    from sentinel.fleet.duty import Workplace
     from sentinel.peer.run.plan import Workshop
     from sentinel.peer.service import ServiceOptions
     from sentinel.settings import Settings
@@ -127,6 +128,7 @@ def _options(
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
+    from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
@@ -168,6 +170,7 @@ def _options(
             worker=name,
             times=times,
             poll=times.poll(remote=kind == "remote"),
+            pacing=invocation.budget(invocation.store_url()),
             max_tasks=slots,
             types=frozenset(types),
             balancer=balancer(settings),
@@ -183,6 +186,39 @@ def _options(
         burst=burst,
         duration=duration,
         memory=memory_options(settings),
+        duties=duties_of(invocation.store_url()),
+        place=_workplace(invocation, settings, workshop),
+    )
+
+
+def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -> Workplace:
+    import os
+
+    from sentinel.fleet.duty import Workplace
+    from sentinel.fleet.submission import Declared
+
+    types = {
+        name: Declared(
+            origin=f"module {entry.module}", check=entry.check, timeout=entry.timeout, retries=entry.retries
+        )
+        for name, entry in workshop.types.items()
+    } | {
+        name: Declared(
+            origin="the configuration",
+            check=command.check,
+            timeout=command.timeout,
+            retries=command.retries,
+        )
+        for name, command in workshop.commands.items()
+    }
+    return Workplace(
+        url=invocation.store_url(),
+        settings=settings.github.issues.model_dump(),
+        types=types,
+        timeout=settings.tasks.defaults.timeout,
+        retries=settings.tasks.defaults.retries,
+        budget=invocation.budget(invocation.store_url()),
+        environ=dict(os.environ),
     )
 
 

@@ -8,13 +8,12 @@ no observation.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentinel.model.lock import MAX_TTL
 from sentinel.store.base import ABSENT, Expected
@@ -23,8 +22,7 @@ from sentinel.store.base import ABSENT, Expected
 _FORGET_AFTER = 2 * MAX_TTL
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One version of one watched thing, as long as it stays unchanged."""
 
     #: None for a thing that is missing: a missing session is silent too.
@@ -49,7 +47,7 @@ def sight(known: Sighting | None, version: Expected, *, sent: float, reply: floa
         return Sighting(version=seen, first_reply=reply, last_sent=sent)
     if sent <= known.last_sent:
         return known
-    return Sighting(version=seen, first_reply=known.first_reply, last_sent=sent)
+    return known._replace(last_sent=sent)
 
 
 class Observer:
@@ -91,7 +89,7 @@ class Observer:
         found = sight(known, version, sent=sent, reply=reply)
         if announced is None:
             announced = 0.0 if known is None else known.ttl
-        return found if found.ttl == announced else dataclasses.replace(found, ttl=announced)
+        return found if found.ttl == announced else found._replace(ttl=announced)
 
     def announced(self, name: str) -> float:
         """The TTL of the last version of a session that could be read here, in seconds; 0 when none could."""

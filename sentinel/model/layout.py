@@ -13,6 +13,8 @@
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
 ``github/seen``        up to when GitHub's lists were read
+``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
@@ -37,6 +39,8 @@ WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
 MEMORY = "memory/"
+TOTALS = "totals/"
+CONTENTION = "contention/"
 ASSIGNMENTS = "assignments/"
 
 ISSUES = "github/issues/"
@@ -45,6 +49,8 @@ FILES = "github/files/"
 SEEN = "github/seen"
 #: The lock whose holder deals with issues and files; one peer at a time.
 INTAKE_LOCK = "github.intake"
+#: Stands for all workers that were forgotten when they left; no id begins like this.
+FORGOTTEN = ".forgotten"
 
 
 def task_key(task_id: str) -> str:
@@ -100,6 +106,16 @@ def file_key(path: str) -> str:
 def issue_task(number: int) -> str:
     """The id of the task that an issue asks for."""
     return f"issue-{number}"
+
+
+def totals_key(worker_id: str) -> str:
+    """Where it is counted what a worker did."""
+    return TOTALS + worker_id
+
+
+def contention_key(lock: str) -> str:
+    """Where it is counted how often a named lock was in other hands."""
+    return CONTENTION + lock
 
 
 def assignment_key(worker_id: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.counts import Counts
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,10 @@ class Session:
     sealed_by: str | None = None
     #: For people: on what ground it was sealed, such as ``silent for 10.2 s``.
     sealed_because: str | None = None
+    counts: Counts = dataclasses.field(default_factory=Counts)
+    #: Memory and disk of its machine that are in use, in percent.
+    memory_percent: float = 0.0
+    disk_percent: float = 0.0
 
     def document(self) -> Document:
         """The session as JSON."""
@@ -209,4 +214,7 @@ class Session:
             sent_at=fields.text("sent_at", ""),
             sealed_by=fields.maybe_text("sealed_by"),
             sealed_because=fields.maybe_text("sealed_because"),
+            counts=Counts.load(fields.counts("counts")),
+            memory_percent=fields.seconds("memory_percent", 0.0),
+            disk_percent=fields.seconds("disk_percent", 0.0),
         )

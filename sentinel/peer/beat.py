@@ -15,6 +15,7 @@ from sentinel.clock import Clock, Event, rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.view import load_session
+from sentinel.model.counts import Counts
 from sentinel.model.layout import session_register
 from sentinel.model.worker import Session, Status
 from sentinel.peer.lease import Lease
@@ -30,12 +31,21 @@ class Load:
     status: Status = "online"
     active_tasks: int = 0
     max_tasks: int = 0
+    counts: Counts = dataclasses.field(default_factory=Counts)
     cpu_percent: float = 0.0
     served: int = 0
     #: When the control loop last came round, on this machine's clock.
     progress: float
     #: How it beats from now on.
     rhythm: Rhythm
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How full the machine is, in percent."""
+
+    memory_percent: float = 0.0
+    disk_percent: float = 0.0
 
 
 class Beat:
@@ -50,6 +60,7 @@ class Beat:
         worker: str,
         lease: Lease,
         load: Callable[[], Load],
+        room: Callable[[], Room] = Room,
         changed: Callable[[], None],
     ) -> None:
         self._store = store
@@ -59,6 +70,7 @@ class Beat:
         self._register = session_register(incarnation)
         self._lease = lease
         self._load = load
+        self._room = room
         # Called when the control loop should look: at the first confirmed beat, and when fenced.
         self._changed = changed
         self._seq = 0
@@ -100,6 +112,8 @@ class Beat:
             cpu_percent=load.cpu_percent,
             served=load.served,
             sent_at=rfc3339(self._clock.wall()),
+            counts=load.counts,
+            **dataclasses.asdict(self._room()),
         )
         self._announced = times.interval
         self._lease.sending(self._seq, self._clock.now(), session.ttl)

@@ -16,6 +16,7 @@ from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.balancers import Candidate
 from sentinel.fleet.candidates import candidates
+from sentinel.fleet.counting import end_of
 from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.patterns import in_charge, lock_over
@@ -31,7 +32,7 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
-from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register, Transaction
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ class Peer:
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
+            counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
             served=self.counters.ended,
             progress=self._clock.now(),
@@ -283,6 +285,9 @@ class Peer:
             at = rfc3339(self._clock.wall())
             if failover.seal(self._store, found, by=self._me, sent_at=at):
                 gone.add(found.incarnation)
+                counted = failover.count(self._change(view), view, found)
+                if counted is not None:
+                    yield Planned(counted, _nothing)
                 burial = failover.bury(self._change(view), found, by=self._me)
                 yield Planned(burial, self._buried(found))
         for transaction in failover.orphans(
@@ -335,10 +340,14 @@ class Peer:
 
     def _shares(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         """What this peer takes, and what it means for others where it assigns their tasks."""
+        me = view.workers.get(self._me)
+        takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
+        takes = takes and len(self._work.running) < self._options.max_tasks
+        if not takes and self._options.pattern == "peer_to_peer":
+            return
         waiting = self._chooser.waiting(view)
         workers = list(candidates(view, registers, self._observer))
-        me = view.workers.get(self._me)
-        if self.phase is Phase.WORKING and me is not None and not me.cordoned:
+        if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
             yield from self._claims(view, waiting, workers, led=led)
@@ -374,6 +383,8 @@ class Peer:
         def settle(outcome: Outcome) -> None:
             if isinstance(outcome, Refused):
                 self._chooser.pass_by(claimed.id, claimed.rev)
+            if isinstance(outcome, Conflicted):
+                self.counters.lost_claims += 1
             if isinstance(outcome, Committed):
                 self.counters.claimed += 1
                 self._work.start(claimed)
@@ -423,7 +434,21 @@ class Peer:
         wall, forget = self._clock.wall(), self._options.forget
         leaving = registry.leave(change, view, self._incarnation, endings, wall=wall, forget=forget)
         self._leaving = True
-        self._commit([Planned(leaving, self._left)])
+        # Of a fenced incarnation one transaction may land, and no other.
+        counted = self._count(view) if self.fenced is None else None
+        last = Planned(leaving, self._left)
+        self._commit([last] if counted is None else [Planned(counted, _nothing), last])
+
+    def _count(self, view: View) -> Transaction | None:
+        return end_of(
+            self._transactor.change(view.snapshot),
+            view.snapshot,
+            worker=self._me,
+            incarnation=self._incarnation.id,
+            counts=self.counters.frozen(),
+            crashed=False,
+            forget=self._options.forget,
+        )
 
     def _left(self, outcome: Outcome) -> None:
         if isinstance(outcome, Committed):

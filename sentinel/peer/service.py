@@ -1,7 +1,8 @@
 """The daemon around the peer: signals, threads, and one incarnation after another.
 
-Threads share frozen values: the control loop (the caller's thread), the beat, and, where the store tells of
-changes, a watcher that wakes the control loop. The first SIGTERM or SIGINT drains, a second ends at once.
+Threads share frozen values: the control loop (the caller's thread), the beat, where the store tells of
+changes a watcher that wakes the control loop, and one for the duties that a store comes with. The first
+SIGTERM or SIGINT drains, a second ends at once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
+from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
@@ -25,6 +27,7 @@ from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
 from sentinel.peer.desk import Desk, NoDesk
+from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -56,6 +59,10 @@ class ServiceOptions:
     duration: float | None = None
     #: How its tasks reach shared memory.
     memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
+    #: Makes what the store comes with besides tasks; None where that is nothing.
+    duties: MakeDuties | None = None
+    #: What the duties need to know.
+    place: Workplace | None = None
 
 
 class Service:
@@ -78,6 +85,7 @@ class Service:
         self._options = options
         self._open_store = open_store
         self._make_plan = make_plan
+        self._state_folder = state_folder
         self._clock = clock
         self._rng = rng
         self._ids = IdSource(rng, clock.wall)
@@ -87,7 +95,7 @@ class Service:
         self._signals = surroundings.signals()
         self._started = clock.now()
         self._desk: Desk = NoDesk()
-        self._store = open_store()
+        self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
@@ -229,14 +237,27 @@ class Service:
             worker=options.worker,
             lease=lease,
             load=lambda: peer.load,
+            room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
         patience = options.times.write_timeout
         start = self._around.start_thread
-        with (
-            closing(self._desk),
-            beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left),
-        ):
+        with ExitStack() as stack:
+            stack.enter_context(closing(self._desk))
+            stack.enter_context(
+                beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
+            )
+            if self._options.duties is not None and self._options.place is not None:
+                duties = Duties(
+                    make=self._options.duties,
+                    place=self._options.place,
+                    open_store=self._open_store,
+                    clock=self._clock,
+                    rng=self._rng,
+                    worker=options.worker,
+                    incarnation=incarnation.id,
+                )
+                stack.enter_context(at_work(duties, start))
             yield peer
 
     def _work(self, peer: Peer) -> bool:

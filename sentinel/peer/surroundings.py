@@ -6,6 +6,7 @@ what becomes of a fleet when that happens.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -22,6 +23,7 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import View
 from sentinel.model.worker import Proof
+from sentinel.peer.beat import Room
 from sentinel.peer.desk import MakeDesk
 from sentinel.peer.host import Host
 from sentinel.peer.memory_desk import open_desk
@@ -106,6 +108,14 @@ def standard_streams() -> tuple[int, int, int]:
     return copies[0], copies[1], copies[2]
 
 
+def machine_room(folder: Path) -> Room:
+    """How full memory is, and the disk that ``folder`` is on; zero for what cannot be read."""
+    with contextlib.suppress(OSError):
+        disk = psutil.disk_usage(str(folder)).percent
+        return Room(memory_percent=psutil.virtual_memory().percent, disk_percent=disk)
+    return Room()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """The machine, as a daemon or a guard sees it; by default the real one."""
@@ -119,6 +129,8 @@ class Surroundings:
     pid: Callable[[], int] = os.getpid
     #: Percent of all processors' time that was used since the last call.
     cpu_percent: Callable[[], float] = psutil.cpu_percent
+    #: How full memory and the disk under a folder are.
+    room: Callable[[Path], Room] = machine_room
 
 
 #: The machine that this process runs on.

@@ -15,6 +15,7 @@ from sentinel.clock import Clock
 from sentinel.errors import BadRecord, SentinelError
 from sentinel.fleet import tasks
 from sentinel.fleet.view import View
+from sentinel.model.counts import Counts
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.endings import Outcome, outcome_of
@@ -49,10 +50,15 @@ class Counters:
     """What this incarnation did, for people."""
 
     claimed: int = 0
+    lost_claims: int = 0
     ended: int = 0
     conflicts: int = 0
     stale_results: int = 0
     failovers: int = 0
+
+    def frozen(self) -> Counts:
+        """The numbers as they are now, for a beat."""
+        return Counts(**dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(slots=True)

@@ -8,13 +8,22 @@ settings imports this package only then.
 from __future__ import annotations
 
 from sentinel.settings.catalogue import Effective, KeyDoc, documented_keys, effective
-from sentinel.settings.fleet_wide import GitHub, Heartbeat, LoadBalancer, Locking, MemorySync, Retention
+from sentinel.settings.fleet_wide import (
+    Alerts,
+    GitHub,
+    Heartbeat,
+    LoadBalancer,
+    Locking,
+    MemorySync,
+    Retention,
+)
 from sentinel.settings.loading import load
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, TaskDefaults, Tasks, Worker
 from sentinel.settings.tree import DEFAULT_LEASE, Settings, StoreKind, store_kind
 
 __all__ = [
     "DEFAULT_LEASE",
+    "Alerts",
     "Effective",
     "Execution",
     "Failover",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
+from sentinel.settings.issues import Issues
 from sentinel.settings.key import setting
 from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
 
@@ -179,6 +180,47 @@ class MemorySync(Section):
     )
 
 
+class Alerts(Section):
+    """From where on something is a condition of the fleet; see ``sentinel cluster health``."""
+
+    utilization: Number = setting(
+        90.0,
+        "Part of all slots in use above which the fleet is too busy.",
+        json="distributed.alerts.utilizationPercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+    healthy: Number = setting(
+        75.0,
+        "Part of the expected workers below which too few are healthy.",
+        json="distributed.alerts.healthyPercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+    queue: Whole = setting(
+        100,
+        "Waiting tasks above which the queue is too long.",
+        json="distributed.alerts.queueLength",
+        unit="tasks",
+        ge=0,
+        le=1_000_000,
+        scope="fleet",
+    )
+    failures: Number = setting(
+        5.0,
+        "Part of the runs that ended lately above which too many fail.",
+        json="distributed.alerts.failurePercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+    )
+
+
 class GitHub(Section):
     """Access to GitHub."""
 
@@ -202,6 +244,43 @@ class GitHub(Section):
         json="github.token",
         env=("GITHUB_TOKEN",),
     )
+    issues: Issues = Issues()
+    pushes_per_minute: Number = setting(
+        6.0,
+        "Pushes to the repository that all workers together are paced to; what GitHub recommends. 0 means no "
+        "limit, for a server of your own.",
+        json="github.limits.pushesPerMinute",
+        ge=0,
+        le=100_000,
+        scope="fleet",
+    )
+    reads_per_second: Number = setting(
+        15.0,
+        "Reads of the repository by git, of which all workers together take a third; what GitHub recommends. "
+        "0 means no limit.",
+        json="github.limits.readsPerSecond",
+        ge=0,
+        le=100_000,
+        scope="fleet",
+    )
+    requests_per_hour: Number | None = setting(
+        None,
+        "Requests to the API that the fleet is paced to, if that is to be less than the token has. 0 means "
+        "no limit.",
+        json="github.limits.requestsPerHour",
+        ge=0,
+        le=1_000_000,
+        shown_default="what GitHub tells, 5,000 before it does",
+        scope="fleet",
+    )
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by the names of `sentinel.fleet.pacing.Forecast`."""
+        given = {"pushes_a_minute": self.pushes_per_minute, "reads_a_second": self.reads_per_second}
+        if self.requests_per_hour is not None:
+            given["requests_an_hour"] = self.requests_per_hour
+        return given
 
 
 class Retention(Section):

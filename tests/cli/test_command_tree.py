@@ -27,6 +27,7 @@ def test_a_dry_run_of_any_change_writes_nothing(place: Place) -> None:
         ["tasks", "submit", "--dry-run", "--wait", "shell", "--", "true"],
         ["tasks", "cancel", "--dry-run", "open"],
         ["tasks", "retry", "--dry-run", "over"],
+        ["failover", "run", "--dry-run"],
         ["locks", "acquire", "--dry-run", "free"],
         ["locks", "renew", "--dry-run", "held", "--epoch", "1"],
         ["locks", "release", "--dry-run", "held", "--epoch", "1"],
@@ -52,6 +53,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     assert isinstance(main, LazyGroup)
     changes = {
         "init",
+        "github init",
         "worker start",
         "workers remove",
         "tasks submit",
@@ -59,6 +61,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
         "tasks retry",
         "tasks approve",
     }
+    changes |= {"failover run"}
     changes |= {f"locks {verb}" for verb in ("acquire", "renew", "release", "run")}
     neither = {"demo", "completion"}
     for path, command in commands(main):

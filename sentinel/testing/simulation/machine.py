@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
+from sentinel.peer.beat import Room
 from sentinel.peer.desk import MakeDesk, NoDesk
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
@@ -117,6 +118,8 @@ class Process:
         self.name = name
         self.pid = pid
         self.dead = False
+        #: Whether it is a worker's daemon, which says aloud what is wrong with the state.
+        self.vigilant = False
         self.incarnation: str | None = None
         self.supervisor: Supervisor | None = None
         self.actors: list[Actor] = []
@@ -163,6 +166,7 @@ class Process:
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
             cpu_percent=lambda: 0.0,
+            room=lambda _: Room(),
         )
 
     def rng(self) -> random.Random:
