@@ -185,15 +185,16 @@ def _options(
         ),
         burst=burst,
         duration=duration,
-        memory=memory_options(settings),
         duties=duties_of(invocation.store_url()),
         place=_workplace(invocation, settings, workshop),
+        memory=memory_options(settings),
     )
 
 
 def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -> Workplace:
     import os
 
+    from sentinel.cli.workshop import balancer
     from sentinel.fleet.duty import Workplace
     from sentinel.fleet.submission import Declared
 
@@ -217,6 +218,8 @@ def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -
         types=types,
         timeout=settings.tasks.defaults.timeout,
         retries=settings.tasks.defaults.retries,
+        balancer=balancer(settings),
+        balancer_options=settings.load_balancer.options,
         budget=invocation.budget(invocation.store_url()),
         environ=dict(os.environ),
     )

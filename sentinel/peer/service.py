@@ -57,12 +57,12 @@ class ServiceOptions:
     burst: bool = False
     #: Drain after this many seconds.
     duration: float | None = None
-    #: How its tasks reach shared memory.
-    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
     #: Makes what the store comes with besides tasks; None where that is nothing.
     duties: MakeDuties | None = None
     #: What the duties need to know.
     place: Workplace | None = None
+    #: How its tasks reach shared memory.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
 
 class Service:
