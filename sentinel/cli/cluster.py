@@ -14,6 +14,7 @@ from sentinel.cli.lazy import LazyGroup
         "health": ("sentinel.cli.cluster_status:health", "List what is wrong, and each worker's health."),
         "metrics": ("sentinel.cli.cluster_status:metrics", "Show the fleet in numbers."),
         "load-distribution": ("sentinel.cli.cluster_load:load_distribution", "Show who carries how much."),
+        "top": ("sentinel.cli.cluster_top:top", "Watch the fleet on a live board."),
         "events": ("sentinel.cli.cluster_events:events", "Show what happened, from the audit."),
     },
 )
@@ -23,6 +24,6 @@ def cluster() -> None:
     \b
     Examples:
       sentinel cluster status
-      sentinel cluster health
+      sentinel cluster top
       sentinel cluster events -f
     """
