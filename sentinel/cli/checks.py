@@ -119,7 +119,9 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
 
     clock = SystemClock()
     try:
-        times = settings.lease(kind_of(url))
+        kind = kind_of(url)
+        times = settings.lease(kind)
+        poll = times.poll(remote=kind == "remote")
         with invocation.client() as client:
             sent = clock.now()
             client.view()
@@ -127,7 +129,7 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
             yield Check(name="store", message=f"{url} can be read, in {round_trip * 1000:.0f} ms")
             proving = settings.failover.local_proof and client.store.host_folder is not None
             announced = max((live.ttl for live in client.view().incarnations.values()), default=0.0)
-            yield _bound(times, round_trip, announced=announced, proving=proving)
+            yield _bound(times, round_trip, poll=poll, announced=announced, proving=proving)
             yield from _records(client)
             yield _workers(client)
     except ConfigurationError as error:
@@ -139,10 +141,10 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
         yield _failed("store", str(error), error.exit_status)
 
 
-def _bound(times: LeaseTimes, round_trip: float, *, announced: float, proving: bool) -> Check:
-    from sentinel.model.lease import POLL, POLL_JITTER
+def _bound(times: LeaseTimes, round_trip: float, *, poll: float, announced: float, proving: bool) -> Check:
+    from sentinel.model.lease import POLL_JITTER
 
-    bound = times.takeover_bound(poll=POLL, jitter=POLL_JITTER, round_trip=round_trip, announced=announced)
+    bound = times.takeover_bound(poll=poll, jitter=POLL_JITTER, round_trip=round_trip, announced=announced)
     soon = ", on one host as soon as its death is proven" if proving else ""
     return Check(
         name="failover",

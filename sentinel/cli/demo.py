@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,21 @@ from sentinel.cli.output import show_json
 from sentinel.errors import BadInput, SentinelError
 
 if TYPE_CHECKING:
+    from sentinel.demo.fleet import Fleet
     from sentinel.demo.report import Report
     from sentinel.demo.scenario import Work
+    from sentinel.store.base import Store
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="End the fleet after the report, and exit 0 only if all is well.")
+@click.option(
+    "--remote",
+    is_flag=True,
+    help="Let the peers share the repository over HTTP, through a Git server.",
+)
 @click.option(
     "--peers", type=click.IntRange(2, 16), default=3, show_default=True, metavar="N", help="Peers to start."
 )
@@ -62,6 +69,7 @@ def demo(
     invocation: Invocation,
     *,
     once: bool,
+    remote: bool,
     peers: int,
     keep: Path | None,
     with_tests: bool,
@@ -74,6 +82,9 @@ def demo(
     each of its packages. In the middle of it one peer is ended with kill -9, and the others take over. The
     report compares what the fleet found with what a single process finds.
 
+    With --remote the peers share nothing but what a Git server shows them: the demo serves the repository
+    over smart HTTP, on loopback and behind a password, and death is seen by silence, not proven.
+
     With --once nothing is left running, and the exit status is 0 only if both found the same, every task has
     exactly one result, and work of the killed peer was finished by another.
 
@@ -81,6 +92,7 @@ def demo(
     Examples:
       sentinel demo
       sentinel demo --once
+      sentinel demo --once --remote
       sentinel demo --once --peers 5 --keep ./demo -o json
     """
     from sentinel.demo.corpus import library_folder
@@ -90,7 +102,9 @@ def demo(
         raise BadInput("the demo makes a repository of its own: use --keep FOLDER instead of --store")
     work = plan_work(library_folder(), with_tests=with_tests, timeout=timeout)
     with _signals_noted() as interrupted, _folder(keep) as folder:
-        report = _play(work, folder, peers=peers, once=once, output=output, interrupted=interrupted)
+        report = _play(
+            work, folder, peers=peers, once=once, remote=remote, output=output, interrupted=interrupted
+        )
         if not report.ok:
             raise SentinelError("the demo failed: " + "; ".join(report.problems))
 
@@ -101,6 +115,7 @@ def _play(
     *,
     peers: int,
     once: bool,
+    remote: bool,
     output: str,
     interrupted: Callable[[], str | None],
 ) -> Report:
@@ -109,23 +124,35 @@ def _play(
     from sentinel.clock import SystemClock
     from sentinel.demo.display import open_display
     from sentinel.demo.fleet import Fleet
-    from sentinel.demo.scenario import SLOTS, Scenario
+    from sentinel.demo.remote import served
+    from sentinel.demo.scenario import LOOK_EVERY, SLOTS, Scenario
+    from sentinel.entropy import system_random
 
     clock = SystemClock()
     # Should the demo itself be killed, its peers do not work on for ever.
     extra = ("--duration", f"{work.timeout + 300:.0f}s") if once else ()
-    with Fleet(folder=folder, clock=clock, environ=os.environ) as fleet, ExitStack() as opened:
+    with ExitStack() as opened:
+        server = opened.enter_context(served(folder, system_random())) if remote else None
+        fleet = opened.enter_context(Fleet(folder=folder, clock=clock, environ=os.environ, remote=server))
         with open_display(sys.stderr, clock) as display:
-            display.say(f"starting {peers} peers on a fresh repository, {fleet.store}")
+            display.say(f"starting {peers} peers on a fresh repository, {fleet.place}")
             fleet.init()
             for number in range(1, peers + 1):
                 fleet.start(f"demo-{number}", slots=SLOTS, extra=extra)
             options = ClientOptions(fsync=False)  # as for the peers
-            client = opened.enter_context(
-                Client(str(fleet.store), state_folder=fleet.state_folder, options=options)
-            )
+            store: str | Store = fleet.place
+            if server is not None:
+                store = opened.enter_context(closing(server.open(os.environ, fleet.state_folder)))
+            client = opened.enter_context(Client(store, state_folder=fleet.state_folder, options=options))
             scenario = Scenario(
-                work, fleet=fleet, client=client, display=display, clock=clock, interrupted=interrupted
+                work,
+                fleet=fleet,
+                client=client,
+                display=display,
+                clock=clock,
+                interrupted=interrupted,
+                # Every look at a Git server is a connection.
+                look_every=1.0 if remote else LOOK_EVERY,
             )
             report = scenario.run()
         if once:
@@ -133,7 +160,7 @@ def _play(
                 click.echo(f"sentinel: {note}", err=True)
         _show(report, output)
         if not once:
-            _suggest(fleet.store, [peer.pid for peer in fleet.peers.values() if peer.alive])
+            _suggest(fleet, [peer.pid for peer in fleet.peers.values() if peer.alive])
             with open_display(sys.stderr, clock) as display:
                 scenario.stay(display)
     return report
@@ -149,18 +176,21 @@ def _show(report: Report, output: str) -> None:
         click.echo(plain(line))
 
 
-def _suggest(store: Path, pids: list[int]) -> None:
+def _suggest(fleet: Fleet, pids: list[int]) -> None:
     """Commands to try while the fleet is up."""
-    at = f"--store {shlex.quote(str(store))}"
+    at = f"--store {shlex.quote(fleet.place)}"
+    repository = shlex.quote(str(fleet.store))
     program = _program()
     commands = {
         f"{program} workers list {at}": "the peers",
         f"{program} tasks list {at}": "all tasks and who finished them",
         f"{program} tasks submit stdlib-metrics --arg package=json --wait {at} --id again": "one more task",
-        f"git -C {shlex.quote(str(store))} log --format='%ad %s' --date=iso sentinel/state": "the audit",
+        f"git -C {repository} log --format='%ad %s' --date=iso sentinel/state": "the audit",
         f"kill -9 {pids[0] if pids else 'PID'}": "one more dead peer",
     }
     click.echo("\nThe fleet is up until you press Ctrl-C. In another terminal:")
+    if fleet.token_file is not None:
+        click.echo(f"  export SENTINEL_TOKEN_FILE={shlex.quote(str(fleet.token_file))}")
     for command, meaning in commands.items():
         click.echo(f"  # {meaning}\n  {command}")
 

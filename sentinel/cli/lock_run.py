@@ -49,7 +49,7 @@ def run(
     from sentinel.fleet.proof import boot_id
     from sentinel.folders import store_folder
     from sentinel.peer.guard import Guard, GuardOptions, lock_times
-    from sentinel.store.opener import StoreOptions, kind_of, open_store
+    from sentinel.store.opener import StoreOptions, kind_of, opener
 
     settings = invocation.settings()
     seconds = settings.locking.ttl if ttl is None else ttl
@@ -76,7 +76,7 @@ def run(
             env=dict(os.environ),
             grace=settings.execution.grace,
         ),
-        open_store=lambda: open_store(url, stores),
+        open_store=opener(url, stores),
         state_folder=store_folder(invocation.state_folder(), url),
         boot=boot_id(),
         local_proof=settings.failover.local_proof,

@@ -1,4 +1,4 @@
-"""``sentinel tasks wait``, ``cancel`` and ``retry``."""
+"""``sentinel tasks wait``, ``cancel``, ``retry`` and ``approve``."""
 
 from __future__ import annotations
 
@@ -78,3 +78,29 @@ def retry(invocation: Invocation, id: str, dry_run: bool, output: Output) -> Non
             show_json(task_rows.row(client, task, client.view()))
             return
     click.echo(f"would open run {task.run} of {id}" if dry_run else f"{id} waits for run {task.run}")
+
+
+@click.command()
+@click.argument("id", type=an_id("task id"))
+@click.option(
+    "--spec", metavar="SHA256", help="Approve only what has this hash; its first 8 digits are enough."
+)
+@dry_run_option
+@output_option
+@pass_invocation
+def approve(invocation: Invocation, id: str, spec: str | None, dry_run: bool, output: Output) -> None:
+    """Let the task ID run, which came from an issue and waits for an approval.
+
+    The approval is for the task exactly as it stands: when its issue is edited, it is void.
+
+    \b
+    Examples:
+      sentinel tasks show issue-12
+      sentinel tasks approve issue-12 --spec 3fa9c1d2e0b4
+    """
+    with invocation.client() as client:
+        task = client.approve(id, spec, dry_run=dry_run)
+        if output == "json":
+            show_json(task_rows.row(client, task, client.view()))
+            return
+    click.echo(f"would approve {id}" if dry_run else f"{id} is approved and waits for a worker")

@@ -50,6 +50,9 @@ _RECORD: Columns = {
     "Finished": moment("finished_at"),
     "Exit code": "exit_code",
     "Result": "result",
+    "From": lambda row: _source(row["source"]),
+    "Specification": "spec",
+    "Approved": lambda row: _approval(row["approval"]),
 }
 _WIDE_RECORD: Columns = {
     "Incarnation": "incarnation",
@@ -58,6 +61,17 @@ _WIDE_RECORD: Columns = {
     "Causes": "causes",
     "Cancel requested": "cancel_requested",
 }
+
+
+def _source(source: dict[str, Any] | None) -> str | None:
+    if source is None:
+        return None
+    who = source["login"] or "somebody"
+    return f"{source['kind']} {source['name']} by {who} ({source['author'] or 'number unknown'})"
+
+
+def _approval(approval: dict[str, Any] | None) -> str | None:
+    return None if approval is None else f"{approval['spec'][:12]} by {approval['by']} at {approval['at']}"
 
 
 def record_columns(*, wide: bool) -> Columns:

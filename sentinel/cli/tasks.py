@@ -17,6 +17,7 @@ from sentinel.cli.lazy import LazyGroup
         "logs": ("sentinel.cli.task_logs:logs", "Print what a task wrote."),
         "wait": ("sentinel.cli.task_change:wait", "Wait until tasks have ended."),
         "cancel": ("sentinel.cli.task_change:cancel", "Cancel a task that waits or runs."),
+        "approve": ("sentinel.cli.task_change:approve", "Let a task from an issue run."),
         "retry": ("sentinel.cli.task_change:retry", "Run a failed, cancelled or dead task once more."),
     },
 )

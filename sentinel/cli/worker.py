@@ -146,6 +146,8 @@ def _options(
     if not types:
         raise BadInput(f"{name} would take nothing: this machine knows {', '.join(sorted(workshop.known))}")
     slots = settings.worker.max_tasks or os.cpu_count() or 1
+    kind = kind_of(invocation.store_url())
+    times = settings.lease(kind)
     return ServiceOptions(
         worker=Worker(
             id=name,
@@ -164,7 +166,8 @@ def _options(
         ),
         peer=PeerOptions(
             worker=name,
-            times=settings.lease(kind_of(invocation.store_url())),
+            times=times,
+            poll=times.poll(remote=kind == "remote"),
             max_tasks=slots,
             types=frozenset(types),
             balancer=balancer(settings),
@@ -192,7 +195,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     from sentinel.peer.notify import Notifier
     from sentinel.peer.run.plan import plan
     from sentinel.peer.service import Service
-    from sentinel.store.opener import StoreOptions, open_store
+    from sentinel.store.opener import StoreOptions, opener
 
     logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     for warning in settings.warnings:
@@ -205,7 +208,7 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     environ: Mapping[str, str] = dict(os.environ)
     Service(
         options=options,
-        open_store=lambda: open_store(url, stores),
+        open_store=opener(url, stores),
         make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
         state_folder=state,
         boot=boot_id(),

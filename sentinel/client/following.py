@@ -11,7 +11,7 @@ from sentinel.client.options import MAX_RESULT_BYTES
 from sentinel.client.records import find
 from sentinel.client.waiting import Changed, wait_until_ended
 from sentinel.errors import NotFound, StoreError, TaskFailed
-from sentinel.fleet import board, tasks
+from sentinel.fleet import approvals, board, tasks
 from sentinel.fleet.balancers import configured
 from sentinel.fleet.why import Reason, why
 from sentinel.model import codec, layout
@@ -98,6 +98,21 @@ class TaskCalls(Connection):
 
         def decide(snapshot: Snapshot) -> tuple[Transaction | None, Task]:
             return tasks.retry(self._transactor.change(snapshot), snapshot, id, wall=self._clock.wall())
+
+        return self._transact(decide, dry_run=dry_run)
+
+    def approve(self, id: str, spec: str | None = None, *, dry_run: bool = False) -> Task:
+        """Let a task run that came from outside and waits for an approval.
+
+        ``spec`` is the beginning of the SHA-256 that was looked at; without it, what stands there now is
+        approved. Raises `NotFound`, `Conflict` when it waits for none or is another, and `BadInput`.
+        """
+        check_id(id, "task id")
+
+        def decide(snapshot: Snapshot) -> tuple[Transaction | None, Task]:
+            change = self._transactor.change(snapshot)
+            wall = self._clock.wall()
+            return approvals.approve(change, snapshot, id, by=self._actor, spec=spec, wall=wall)
 
         return self._transact(decide, dry_run=dry_run)
 

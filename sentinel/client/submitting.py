@@ -11,7 +11,8 @@ from sentinel.client.connection import Connection
 from sentinel.clock import rfc3339
 from sentinel.errors import BadInput
 from sentinel.fleet import submission, tasks
-from sentinel.fleet.submission import Declared, Submission
+from sentinel.fleet.declared import registered_limits, registered_types
+from sentinel.fleet.submission import Submission
 from sentinel.fleet.view import View
 from sentinel.model.task import Task
 from sentinel.store.base import Snapshot, Transaction
@@ -115,26 +116,3 @@ class SubmitCalls(Connection):
             default_timeout=self._options.timeout,
             default_retries=self._options.retries,
         )
-
-
-def registered_limits(view: View, name: str) -> Declared | None:
-    """What the first registered worker that runs the type ``name`` says of its time-out and retries."""
-    for worker in sorted(view.workers.values(), key=lambda worker: worker.id):
-        limits = worker.limits.get(name)
-        if limits is not None:
-            retries = limits.get("retries")
-            return Declared(
-                origin=f"worker {worker.id}",
-                timeout=limits.get("timeout"),
-                retries=None if retries is None else int(retries),
-            )
-    return None
-
-
-def registered_types(view: View) -> dict[str, str]:
-    """Task types of registered workers → the first of them, by id."""
-    return {
-        name: f"worker {worker.id}"
-        for worker in sorted(view.workers.values(), key=lambda worker: worker.id, reverse=True)
-        for name in worker.types
-    }

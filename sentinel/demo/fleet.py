@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import sentinel
 from sentinel.clock import Clock
+from sentinel.demo.remote import REPOSITORY, Remote
 from sentinel.errors import SentinelError
 
 if TYPE_CHECKING:
@@ -150,12 +151,22 @@ class PeerProcess:
 
 
 class Fleet:
-    """A fresh repository and the peers on it. Leaving the context ends them, whatever happened."""
+    """A fresh repository and the peers on it. Leaving the context ends them, whatever happened.
 
-    def __init__(self, *, folder: Path, clock: Clock, environ: Mapping[str, str]) -> None:
+    With ``remote``, peers reach the repository in ``folder`` through that Git server only.
+    """
+
+    def __init__(
+        self, *, folder: Path, clock: Clock, environ: Mapping[str, str], remote: Remote | None = None
+    ) -> None:
         self.folder = folder
         #: Path of the bare repository.
-        self.store = folder / "fleet.git"
+        self.store = folder / REPOSITORY
+        #: The store as peers and clients name it.
+        self.place = str(self.store) if remote is None else remote.url
+        #: What lets one in at a Git server; None where no server is asked.
+        self.token_file = None if remote is None else remote.token_file
+        self._remote = remote
         #: Where the demo itself keeps what clients keep.
         self.state_folder = folder / "state"
         self.peers: dict[str, PeerProcess] = {}
@@ -174,9 +185,10 @@ class Fleet:
         """Make the repository with ``sentinel init``. Raises `SentinelError` with what that command said."""
         try:
             made = subprocess.run(
-                self._command("init"),
+                # On a Git server somebody has to make the repository first: here, beside it.
+                self._command("init", store=None if self._remote is None else f"git+{self.store.as_uri()}"),
                 cwd=self.folder,
-                env=peer_environment(self._environ, self.state_folder),
+                env=self._environment(self.state_folder),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_INIT_PATIENCE,
@@ -196,7 +208,7 @@ class Fleet:
             process = subprocess.Popen(
                 [*argv, *extra],
                 cwd=self.folder,
-                env=peer_environment(self._environ, self.folder / "state" / name),
+                env=self._environment(self.folder / "state" / name),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -256,8 +268,12 @@ class Fleet:
                 process.kill()
         return remains
 
-    def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "sentinel", *words, "--store", str(self.store)]
+    def _command(self, *words: str, store: str | None = None) -> list[str]:
+        return [sys.executable, "-m", "sentinel", *words, "--store", store or self.place]
+
+    def _environment(self, state_folder: Path) -> dict[str, str]:
+        environ = peer_environment(self._environ, state_folder)
+        return environ if self._remote is None else self._remote.environment(environ)
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -33,7 +33,7 @@ _KILL_AFTER = 0.1
 #: Seconds after which a demo in which nothing changes any more is given up.
 _STALL = 180.0
 #: Longest pause in seconds between two looks, and the shortest: a busy fleet commits all the time.
-_LOOK_EVERY, _PAUSE = 0.25, 0.02
+LOOK_EVERY, _PAUSE = 0.25, 0.02
 #: Seconds over which the throughput is taken.
 _RATE_OVER = 5.0
 
@@ -77,7 +77,8 @@ def plan_work(library: Path, *, with_tests: bool, timeout: float) -> Work:
 class Scenario:
     """One run of the story over ``fleet``, seen through ``client``.
 
-    ``interrupted`` gives the name of the signal that asks for the end, once there was one.
+    ``interrupted`` gives the name of the signal that asks for the end, once there was one. ``look_every`` is
+    the longest pause between two looks, in seconds.
     """
 
     def __init__(
@@ -89,8 +90,10 @@ class Scenario:
         display: Display,
         clock: Clock,
         interrupted: Callable[[], str | None],
+        look_every: float = LOOK_EVERY,
     ) -> None:
         self._work = work
+        self._look_every = look_every
         self._fleet = fleet
         self._client = client
         self._display = display
@@ -151,7 +154,7 @@ class Scenario:
                 (len(online),), f"{len(online)} of {len(self._fleet.peers)} peers have joined"
             )
             if set(self._fleet.peers) <= set(online):
-                self._display.say(f"peers {_words(online)} have joined {self._fleet.store}")
+                self._display.say(f"peers {_words(online)} have joined {self._fleet.place}")
                 return
             self._pause()
 
@@ -294,7 +297,7 @@ class Scenario:
 
     def _pause(self) -> None:
         self._clock.sleep(_PAUSE)
-        self._client.store.wait(_LOOK_EVERY)
+        self._client.store.wait(self._look_every)
 
 
 def _running(tasks: Sequence[Task], worker: str) -> list[Task]:

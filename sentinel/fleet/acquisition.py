@@ -11,7 +11,7 @@ from sentinel.fleet import failover, locks
 from sentinel.fleet.counting import count_conflict
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
-from sentinel.fleet.view import Reader, load_lock
+from sentinel.fleet.view import Reader, load_lock, load_session
 from sentinel.model.layout import lock_key, session_register
 from sentinel.model.lock import Lock
 from sentinel.store.base import ABSENT, Conflicted, Expected, Snapshot, Transaction
@@ -95,7 +95,14 @@ class Acquisition:
         registers = store.published()
         name = session_register(lock.incarnation)
         version: Expected = registers[name].version if name in registers else ABSENT
-        self.observer.note(name, version, sent=sent, reply=clock.now())
+        session = load_session(name, registers.get(name))
+        self.observer.note(
+            name,
+            version,
+            sent=sent,
+            reply=clock.now(),
+            announced=None if session is None else session.ttl,
+        )
         view = Reader().view(snapshot)
         if not view.live(lock.incarnation) or lock.incarnation == self.incarnation:
             return None

@@ -18,6 +18,7 @@ from sentinel.fleet.view import View
 from sentinel.model import layout
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
+from sentinel.model.origin import spec_hash
 from sentinel.model.task import Task
 from sentinel.model.worker import Session, Worker
 from sentinel.store.base import Register
@@ -68,7 +69,7 @@ class WorkerRow:
 
 def worker_rows(view: View, registers: Mapping[str, Register], wall: float) -> list[WorkerRow]:
     """One row a registered worker, its current incarnation, sorted by id; unreadable ones have ``error``."""
-    owned = Counter(task.incarnation for task in view.tasks.values() if task.state == "running")
+    owned = Counter(task.incarnation for task in view.running.values())
     meant = Counter(hints(view).values())
     rows = [
         _row(view, worker, registers.get(layout.session_register(worker.incarnation)), owned, meant, wall)
@@ -203,6 +204,9 @@ def task_row(task: Task, view: View, *, result: Any = ...) -> Document:
         "causes": dict(task.causes),
         "cancel_requested": task.cancel_requested,
         "submitted_by": task.submitted_by,
+        "source": None if task.source is None else task.source.document(),
+        "spec": None if task.source is None else spec_hash(task),
+        "approval": None if task.approval is None else task.approval.document(),
     }
 
 

@@ -24,8 +24,8 @@ def candidates(
     One that has been silent for its stated TTL is left out: giving it work would only make the work wait for
     the failover.
     """
-    owned = Counter(task.owner for task in view.tasks.values() if task.state == "running")
-    lonely = {task.owner for task in view.tasks.values() if task.state == "running" and task.alone}
+    owned = Counter(task.owner for task in view.running.values())
+    lonely = {task.owner for task in view.running.values() if task.alone}
     meant = Counter(hints(view).values())
     for worker in view.workers.values():
         session = beating(view, registers, observer, worker.incarnation)
@@ -69,6 +69,6 @@ def ready(view: View, waited: Callable[[Task], float]) -> list[Task]:
     """
     return [
         task
-        for task in view.tasks.values()
-        if task.state == "pending" and waited(task) >= task.backoff and not waiting_for(task, view.task)
+        for task in view.pending.values()
+        if waited(task) >= task.backoff and not waiting_for(task, view.task)
     ]

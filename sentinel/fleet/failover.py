@@ -9,6 +9,7 @@ each in a transaction of its own.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.clock import rfc3339
@@ -46,9 +47,9 @@ class Suspect:
 def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected]:
     """What an observer must look at: each live incarnation's register, and each ticket's record."""
     versions: dict[str, Expected] = {}
-    for key in view.snapshot.list(layout.INCARNATIONS):
-        name = layout.session_register(key[len(layout.INCARNATIONS) :])
-        versions[name] = registers[name].version if name in registers else ABSENT
+    for name in view.living.values():
+        register = registers.get(name)
+        versions[name] = ABSENT if register is None else register.version
     for lock in view.locks.values():
         if lock.ticket:
             key = layout.lock_key(lock.name)
@@ -56,20 +57,28 @@ def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected
     return versions
 
 
-def wait_limit(stale: float, incarnation: Incarnation | None, session: Session | None) -> float:
-    """W: seconds of silence after which an incarnation may be failed over."""
-    announced = max(
-        incarnation.ttl if incarnation is not None else 0.0, session.ttl if session is not None else 0.0
-    )
-    return max(stale, announced)
+def announced(registers: Mapping[str, Register]) -> dict[str, float]:
+    """The TTLs, in seconds, of all sessions that can be read."""
+    sessions = ((name, load_session(name, register)) for name, register in registers.items())
+    return {name: session.ttl for name, session in sessions if session is not None}
+
+
+def wait_limit(
+    stale: float, incarnation: Incarnation | None, session: Session | None, *, last_readable: float = 0.0
+) -> float:
+    """W: seconds of silence after which an incarnation may be failed over.
+
+    ``last_readable`` is what the last session that could be read announced; it counts without one.
+    """
+    announced = session.ttl if session is not None else last_readable
+    return max(stale, announced, 0.0 if incarnation is None else incarnation.ttl)
 
 
 def suspects(
     view: View, registers: Mapping[str, Register], observer: Observer, *, stale: float, proof: DeathProof
 ) -> Iterator[Suspect]:
     """Every incarnation that is sealed, proven dead, or was silent for W."""
-    for key in view.snapshot.list(layout.INCARNATIONS):
-        name = key[len(layout.INCARNATIONS) :]
+    for name in view.living:
         found = suspect(view, registers, observer, name, stale=stale, proof=proof)
         if found is not None:
             yield found
@@ -95,7 +104,7 @@ def suspect(
         ground = f"{session.sealed_because or 'for a reason unknown'}, sealed by {session.sealed_by}"
     elif incarnation is not None and proof.proven(incarnation):
         ground = "proven dead"
-    elif silence >= wait_limit(stale, incarnation, session):
+    elif silence >= wait_limit(stale, incarnation, session, last_readable=observer.announced(register_name)):
         ground = f"silent for {silence:.1f} s"
     else:
         return None
@@ -182,16 +191,29 @@ def orphans(
     ``begin`` gives a new change on the view's snapshot. ``gone`` are incarnations whose burial stands earlier
     in the same batch.
     """
-    for task in view.tasks.values():
-        held = task.state == "running" and task.incarnation is not None
-        if held and (task.incarnation in gone or not view.live(task.incarnation or "")):
+    for task in view.running.values():
+        holder = task.incarnation or ""
+        if holder in gone or not view.live(holder):
             yield free_orphan(begin(), task, wall=wall, by=by)
     for lock in view.locks.values():
+        if lock.incarnation is None and not lock.held:
+            continue
         key = layout.lock_key(lock.name)
         silence = observer.silence(key, view.snapshot.version(key))
         freed = free_left_behind(begin(), view, lock, gone, silence, by=by)
         if freed is not None:
             yield freed
+
+
+def turn(view: View, name: str, incarnation: str) -> int:
+    """How many live incarnations tidy up after ``name`` before this one does; the order differs by name."""
+    mine = _draw(name, incarnation)
+    live = (key[len(layout.INCARNATIONS) :] for key in view.snapshot.list(layout.INCARNATIONS))
+    return sum(_draw(name, other) < mine for other in live)
+
+
+def _draw(name: str, incarnation: str) -> str:
+    return hashlib.sha256(f"{name} {incarnation}".encode()).hexdigest()
 
 
 def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[str, str]:
@@ -200,14 +222,11 @@ def abandoned_registers(view: View, registers: Mapping[str, Register]) -> dict[s
     One that was sealed before its first beat stays for good: that beat expects the register to be absent,
     and may still be on its way.
     """
-    beating = {
-        layout.session_register(key[len(layout.INCARNATIONS) :])
-        for key in view.snapshot.list(layout.INCARNATIONS)
-    }
+    beating = set(view.living.values())
     return {
-        name: register.version
-        for name, register in registers.items()
-        if name not in beating and not _sealed_unbeaten(name, register)
+        name: registers[name].version
+        for name in sorted(registers.keys() - beating)
+        if not _sealed_unbeaten(name, registers[name])
     }
 
 

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sentinel.model.lock import MAX_TTL
@@ -32,6 +33,8 @@ class Sighting:
     first_reply: float
     #: Sending of the last read that showed it, on my clock.
     last_sent: float
+    #: For a session: the TTL in seconds of the last version of it that could be read; 0 when none could.
+    ttl: float = 0.0
 
     @property
     def silence(self) -> float:
@@ -44,7 +47,9 @@ def sight(known: Sighting | None, version: Expected, *, sent: float, reply: floa
     seen = None if version is ABSENT else version
     if known is None or known.version != seen:
         return Sighting(version=seen, first_reply=reply, last_sent=sent)
-    return dataclasses.replace(known, last_sent=max(known.last_sent, sent))
+    if sent <= known.last_sent:
+        return known
+    return Sighting(version=seen, first_reply=known.first_reply, last_sent=sent)
 
 
 class Observer:
@@ -53,16 +58,42 @@ class Observer:
     def __init__(self, sightings: Mapping[str, Sighting] | None = None) -> None:
         self._sightings = dict(sightings or {})
 
-    def look(self, versions: Mapping[str, Expected], *, sent: float, reply: float) -> None:
-        """Take in one successful read of everything that is watched; what is not in it is forgotten."""
+    def look(
+        self,
+        versions: Mapping[str, Expected],
+        *,
+        sent: float,
+        reply: float,
+        announced: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Take in one successful read of everything that is watched; what is not in it is forgotten.
+
+        ``announced`` are the TTLs of the sessions among it that can be read.
+        """
         self._sightings = {
-            name: sight(self._sightings.get(name), version, sent=sent, reply=reply)
+            name: self._seen(name, version, sent, reply, announced.get(name))
             for name, version in versions.items()
         }
 
-    def note(self, name: str, version: Expected, *, sent: float, reply: float) -> None:
+    def note(
+        self, name: str, version: Expected, *, sent: float, reply: float, announced: float | None = None
+    ) -> None:
         """Take in one successful read of one thing, and keep the others."""
-        self._sightings[name] = sight(self._sightings.get(name), version, sent=sent, reply=reply)
+        self._sightings[name] = self._seen(name, version, sent, reply, announced)
+
+    def _seen(
+        self, name: str, version: Expected, sent: float, reply: float, announced: float | None
+    ) -> Sighting:
+        known = self._sightings.get(name)
+        found = sight(known, version, sent=sent, reply=reply)
+        if announced is None:
+            announced = 0.0 if known is None else known.ttl
+        return found if found.ttl == announced else dataclasses.replace(found, ttl=announced)
+
+    def announced(self, name: str) -> float:
+        """The TTL of the last version of a session that could be read here, in seconds; 0 when none could."""
+        known = self._sightings.get(name)
+        return 0.0 if known is None else known.ttl
 
     def silence(self, name: str, version: Expected) -> float:
         """Seconds for which ``name`` is known to have had this very version; zero when never seen so."""
@@ -87,8 +118,10 @@ def load_sightings(path: Path, boot: str, now: float) -> dict[str, Sighting]:
         if kept["boot"] != boot:
             return {}
         found = {
-            name: Sighting(version=version, first_reply=float(first), last_sent=float(last))
-            for name, (version, first, last) in kept["sightings"].items()
+            name: Sighting(
+                version=version, first_reply=float(first), last_sent=float(last), ttl=float(*ttl or [0.0])
+            )
+            for name, (version, first, last, *ttl) in kept["sightings"].items()
             if version is None or isinstance(version, str)
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -101,7 +134,7 @@ def save_sightings(path: Path, boot: str, sightings: Mapping[str, Sighting]) -> 
     kept: dict[str, Any] = {
         "boot": boot,
         "sightings": {
-            name: [sighting.version, sighting.first_reply, sighting.last_sent]
+            name: [sighting.version, sighting.first_reply, sighting.last_sent, sighting.ttl]
             for name, sighting in sightings.items()
         },
     }

@@ -33,10 +33,8 @@ def predecessor(snapshot: Snapshot, worker_id: str) -> str | None:
 
 def load_worker(snapshot: Snapshot, worker_id: str) -> Worker | None:
     """The worker's record, or None when there is none or it cannot be read."""
-    key = layout.worker_key(worker_id)
     try:
-        document = snapshot.get(key)
-        return None if document is None else Worker.load(key, document)
+        return snapshot.parsed(layout.worker_key(worker_id), Worker.load)
     except BadRecord:
         return None
 

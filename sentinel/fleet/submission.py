@@ -64,6 +64,8 @@ def _check_shell(args: Mapping[str, Any], positional: Sequence[Any]) -> None:
         raise BadInput("the argv of a shell task holds a NUL character, which no program can be given")
 
 
+#: The type that takes any argv; from trusted submitters alone.
+SHELL_TYPE = "shell"
 SHELL = Declared(origin="built in", check=_check_shell)
 
 

@@ -12,12 +12,10 @@ from sentinel.model import layout
 from sentinel.model import task as model
 from sentinel.model.codec import encode
 from sentinel.model.line import one_line
+from sentinel.model.origin import SPEC
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.store.base import Snapshot, Transaction
 from sentinel.store.transact import Change
-
-#: What two submissions of one id must agree in to count as the same.
-_SPEC = ("type", "args", "positional", "priority", "timeout", "retries", "after", "affinity")
 
 
 def write_task(change: Change, task: Task) -> None:
@@ -39,7 +37,7 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
     """
     existing = load_task(snapshot, task.id)
     if existing is not None:
-        differing = [name for name in _SPEC if _as_json(existing, name) != _as_json(task, name)]
+        differing = [name for name in SPEC if _as_json(existing, name) != _as_json(task, name)]
         if differing:
             raise Conflict(
                 f"task {task.id} exists already with another {', '.join(differing)}; "

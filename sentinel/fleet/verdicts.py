@@ -17,8 +17,8 @@ class Verdict:
 
     worker: str
     #: ``type``, ``region``, ``capability``, ``failed_here``, ``cordon``, ``slots``, ``draining``, ``silent``,
-    #: ``offline``, ``error``; or what keeps the task from every worker: ``dependency``, ``backoff``,
-    #: ``alone``, ``queue``, ``turn``; None for the one whose turn it is.
+    #: ``offline``, ``error``; or what keeps the task from every worker: ``approval``,
+    #: ``dependency``, ``backoff``, ``alone``, ``queue``, ``turn``; None for the one whose turn it is.
     ground: str | None
     text: str
 

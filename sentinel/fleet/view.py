@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sentinel.errors import BadRecord
@@ -11,9 +12,9 @@ from sentinel.model import layout
 from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
-from sentinel.model.task import Task
+from sentinel.model.task import WAITING, Task
 from sentinel.model.worker import Incarnation, Session, Worker
-from sentinel.store.base import ABSENT, Register, Snapshot
+from sentinel.store.base import ABSENT, Expected, Register, Snapshot
 
 _LOADERS: Mapping[str, Callable[[str, Document], Any]] = {
     layout.TASKS: Task.load,
@@ -53,9 +54,9 @@ class EndedTasks:
         return known[1]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
-    """Everything that decisions look at, of one revision."""
+    """Everything that decisions look at, of one revision. What follows from it is found out once."""
 
     snapshot: Snapshot
     tasks: Mapping[str, Task]
@@ -63,83 +64,136 @@ class View:
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
     assignments: Mapping[str, Assignment]
-    problems: tuple[BadRecord, ...]
+    #: Key → why its record cannot be read.
+    unreadable: Mapping[str, BadRecord]
+    #: Counts the views of one reader.
+    number: int
+    #: Keys of the active tasks that are not as they were in the reader's view before, or were in it alone.
+    moved: frozenset[str]
     #: Remembers across views; what it gives depends on the snapshot alone.
     ended: EndedTasks = dataclasses.field(default_factory=EndedTasks, compare=False)
 
+    @property
+    def problems(self) -> tuple[BadRecord, ...]:
+        """Why what is left out was left out."""
+        return tuple(self.unreadable.values())
+
+    @functools.cached_property
+    def living(self) -> Mapping[str, str]:
+        """All live incarnations, readable or not, with the register that each beats in."""
+        unreadable = [
+            key[len(layout.INCARNATIONS) :] for key in self.unreadable if key.startswith(layout.INCARNATIONS)
+        ]
+        return {name: layout.session_register(name) for name in (*self.incarnations, *unreadable)}
+
+    @functools.cached_property
+    def running(self) -> Mapping[str, Task]:
+        """The tasks that some incarnation holds."""
+        return {name: task for name, task in self.tasks.items() if task.state == "running"}
+
+    @functools.cached_property
+    def pending(self) -> Mapping[str, Task]:
+        """The tasks that wait, for whatever."""
+        return {name: task for name, task in self.tasks.items() if task.state == "pending"}
+
+    @functools.cached_property
+    def dependents(self) -> Sequence[Task]:
+        """The tasks that wait, for an approval or a worker, and were to run after others."""
+        return [task for task in self.tasks.values() if task.after and task.state in WAITING]
+
     def live(self, incarnation: str) -> bool:
         """Whether the incarnation's record exists, readable or not."""
-        return self.snapshot.version(layout.incarnation_key(incarnation)) is not ABSENT
+        return incarnation in self.living
 
     def task(self, task_id: str) -> Task | None:
         """The task, active or ended. Raises `BadRecord` when its record is unreadable."""
         found = self.tasks.get(task_id)
-        if found is None and self.snapshot.version(layout.task_key(task_id)) is not ABSENT:
-            return load_task(self.snapshot, task_id)
-        return found or self.ended.find(self.snapshot, task_id)
+        if found is not None:
+            return found
+        problem = self.unreadable.get(layout.task_key(task_id))
+        if problem is not None:
+            raise BadRecord(problem.key, problem.reason)
+        return self.ended.find(self.snapshot, task_id)
 
 
 class Reader:
-    """Makes views, parsing each version of a record once."""
+    """Makes views of one store's snapshots: what did not change since the last one is not looked at again."""
 
     def __init__(self) -> None:
-        self._parsed: dict[str, tuple[str, Any]] = {}
+        self._versions: dict[str, str] = {}
+        #: Folder → name → record, as in the last view.
+        self._records: dict[str, dict[str, Any]] = {folder: {} for folder in _LOADERS}
         self._ended = EndedTasks()
         self._last: View | None = None
 
     def view(self, snapshot: Snapshot) -> View:
         """The typed view of ``snapshot``."""
-        if self._last is not None and self._last.snapshot.revision == snapshot.revision:
-            return self._last
-        parsed: dict[str, tuple[str, Any]] = {}
-        problems: list[BadRecord] = []
-        folders: dict[str, dict[str, Any]] = {}
-        for folder, loader in _LOADERS.items():
-            records = folders[folder] = {}
-            for key in snapshot.list(folder):
-                if key == layout.LOCK_FLOOR:
-                    continue
-                record = self._load(snapshot, key, loader, parsed)
-                if isinstance(record, BadRecord):
-                    problems.append(record)
-                elif record is not None:
-                    records[key[len(folder) :]] = record
-        self._parsed = parsed
+        last = self._last
+        if last is not None and last.snapshot.revision == snapshot.revision:
+            return last
+        moved = self._moved(snapshot)
+        # Views share what did not change, and none ever changes itself.
+        records = {
+            folder: dict(known) if any(key.startswith(folder) for key in moved) else known
+            for folder, known in self._records.items()
+        }
+        unreadable = {} if last is None else {k: v for k, v in last.unreadable.items() if k not in moved}
+        for key, version in moved.items():
+            folder, name = _parts(key)
+            record = None if version is ABSENT else load(snapshot, key, _LOADERS[folder])
+            if isinstance(record, BadRecord):
+                unreadable[key] = record
+            if record is None or isinstance(record, BadRecord):
+                records[folder].pop(name, None)
+            else:
+                records[folder][name] = record
+        # Not before all of it has been read: a store may fail in the middle.
+        self._records = records
+        for key, version in moved.items():
+            if version is ABSENT:
+                del self._versions[key]
+            else:
+                self._versions[key] = version
         self._ended.turn()
         self._last = View(
             snapshot=snapshot,
-            tasks=folders[layout.TASKS],
-            workers=folders[layout.WORKERS],
-            incarnations=folders[layout.INCARNATIONS],
-            locks=folders[layout.LOCKS],
-            assignments=folders[layout.ASSIGNMENTS],
-            problems=tuple(problems),
+            tasks=records[layout.TASKS],
+            workers=records[layout.WORKERS],
+            incarnations=records[layout.INCARNATIONS],
+            locks=records[layout.LOCKS],
+            assignments=records[layout.ASSIGNMENTS],
+            unreadable=unreadable,
+            number=1 if last is None else last.number + 1,
+            moved=frozenset(key for key in moved if key.startswith(layout.TASKS)),
             ended=self._ended,
         )
         return self._last
 
-    def _load(
-        self,
-        snapshot: Snapshot,
-        key: str,
-        loader: Callable[[str, Document], Any],
-        parsed: dict[str, tuple[str, Any]],
-    ) -> Any:
-        version = snapshot.version(key)
-        if version is ABSENT:
-            return None
-        known = self._parsed.get(key)
-        if known is None or known[0] != version:
-            known = (version, load(snapshot, key, loader))
-        parsed[key] = known
-        return known[1]
+    def _moved(self, snapshot: Snapshot) -> dict[str, Expected]:
+        """Every key whose version is not the one of the last view, with the one that it has now."""
+        changed = None if self._last is None else snapshot.changed(self._last.snapshot)
+        if changed is None:
+            listed = (key for folder in _LOADERS for key in snapshot.list(folder))
+            changed = [*self._versions, *(key for key in listed if key not in self._versions)]
+        known = self._versions
+        return {
+            key: version
+            for key in changed
+            if _parts(key)[0] in _LOADERS
+            and key != layout.LOCK_FLOOR
+            and (version := snapshot.version(key)) != known.get(key, ABSENT)
+        }
+
+
+def _parts(key: str) -> tuple[str, str]:
+    folder, slash, name = key.partition("/")
+    return folder + slash, name
 
 
 def load(snapshot: Snapshot, key: str, loader: Callable[[str, Document], Any]) -> Any:
     """The record at ``key``, or None, or the `BadRecord` that says why it cannot be read."""
     try:
-        document = snapshot.get(key)
-        return None if document is None else loader(key, document)
+        return snapshot.parsed(key, loader)
     except BadRecord as problem:
         return problem
 
@@ -147,25 +201,30 @@ def load(snapshot: Snapshot, key: str, loader: Callable[[str, Document], Any]) -
 def load_task(snapshot: Snapshot, task_id: str) -> Task | None:
     """The task, active or ended, or None. Raises `BadRecord` when its record is unreadable."""
     for key in (layout.task_key(task_id), layout.done_key(task_id)):
-        document = snapshot.get(key)
-        if document is not None:
-            return Task.load(key, document)
+        task = snapshot.parsed(key, Task.load)
+        if task is not None:
+            return task
     return None
 
 
 def load_lock(snapshot: Snapshot, name: str) -> Lock | None:
     """The named lock or None. Raises `BadRecord` when its record is unreadable."""
-    key = layout.lock_key(name)
-    document = snapshot.get(key)
-    return None if document is None else Lock.load(key, document)
+    return snapshot.parsed(layout.lock_key(name), Lock.load)
 
 
 def load_session(name: str, register: Register | None) -> Session | None:
     """The session in a register, or None when it is missing, unreadable, or another's than its name says."""
     if register is None or register.document is None:
         return None
+    if name not in register.parsed:
+        register.parsed[name] = _parse_session(name, register.document)
+    session: Session | None = register.parsed[name]
+    return session
+
+
+def _parse_session(name: str, document: Document) -> Session | None:
     try:
-        session = Session.load(name, register.document)
+        session = Session.load(name, document)
     except BadRecord:
         return None
     return session if layout.session_register(session.incarnation) == name else None

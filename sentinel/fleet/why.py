@@ -22,11 +22,13 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.submission import nearest
 from sentinel.fleet.verdicts import Field, Verdict
 from sentinel.fleet.view import View
+from sentinel.model.origin import spec_hash
 from sentinel.model.task import ALONE_AFTER, Task
 from sentinel.store.base import Register
 
 Code = Literal[
     "ended",
+    "awaiting_approval",
     "running",
     "owner_gone",
     "cancelling",
@@ -79,6 +81,8 @@ def why(
     if task.state == "running":
         return _running(task, view)
     field = _field(task, view, registers, wall)
+    if task.state == "awaiting_approval":
+        return _unapproved(task, field)
     failed = failed_dependency(task, view.task)
     if failed is not None:
         text = (
@@ -127,6 +131,13 @@ def _ended(task: Task) -> Reason:
     when = f" at {task.finished_at}" if task.finished_at else ""
     because = f" because {task.reason}" if task.reason else ""
     return Reason("ended", f"ended as {task.state}{by}{when}{because}")
+
+
+def _unapproved(task: Task, field: Field) -> Reason:
+    asked = [event.note for event in task.history if event.event in ("approval_needed", "approval_void")]
+    because = f": {asked[-1]}" if asked and asked[-1] else ""
+    text = f"it waits for an approval of {spec_hash(task)[:12]}{because}; `sentinel tasks approve` gives it"
+    return Reason("awaiting_approval", text, _all(field, "approval", "the task waits for an approval"))
 
 
 def _running(task: Task, view: View) -> Reason:

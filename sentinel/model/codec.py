@@ -33,6 +33,10 @@ MAX_COUNT = 2**53 - 1
 
 # Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+#: Record type → the names of its fields, looked up once.
+_NAMES: dict[type[Any], tuple[str, ...]] = {}
+#: What most values are, and holds nothing.
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 #: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
 _MAX_REASON = 200
 
@@ -111,8 +115,16 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
 
 def flat(record: Any) -> Document:
     """The fields of a frozen record as a document; what ``extra`` kept is merged back below them."""
-    names = [field.name for field in dataclasses.fields(record) if field.name != "extra"]
-    return {**record.extra, **{name: getattr(record, name) for name in names}}
+    fields = {name: getattr(record, name) for name in _field_names(type(record))}
+    extra = fields.pop("extra", None)
+    return {**extra, **fields} if extra else fields
+
+
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return names
 
 
 def _check_depth(data: bytes) -> None:
@@ -129,6 +141,8 @@ def _check_depth(data: bytes) -> None:
 
 def _check_keys(value: object, depth: int) -> None:
     # json.dumps would turn True or 1 into a key silently, and would recurse without a limit.
+    if type(value) in _SCALARS:
+        return
     if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
         raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
@@ -213,6 +227,13 @@ class Fields:
             raise self.bad(f"the field {name!r} is not a count from 0 to {MAX_COUNT}")
         return value
 
+    def maybe_count(self, name: str) -> int | None:
+        """A field that is a count or null."""
+        if self._left.get(name) is None:
+            self._left.pop(name, None)
+            return None
+        return self.count(name)
+
     def seconds(self, name: str, default: Any = ...) -> float:
         """A field that is a number, zero or more."""
         value: float = self.take(name, (int, float), default)
@@ -240,6 +261,11 @@ class Fields:
     def mapping(self, name: str) -> dict[str, Any]:
         """A field that is an object; absent means empty."""
         return dict(self.take(name, dict, {}))
+
+    def maybe_fields(self, name: str) -> Fields | None:
+        """The fields of an object inside this one, or None for null."""
+        value = self.take(name, (dict, type(None)), None)
+        return None if value is None else Fields(self._key, value)
 
     def maybe_labels(self, name: str) -> dict[str, str] | None:
         """A field that is an object of texts or null."""

@@ -10,12 +10,17 @@
 ``locks/.floor``       the epoch above which a new lock starts
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
 ``contention/<name>``  how often a named lock was wanted while another held it
+``github/issues/<n>``  what is known of an issue that asks for a task
+``github/outbox/<n>``  what has been said on an issue, and what is still to be said
+``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
+``github/seen``        up to when GitHub's lists were read
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 #: The branch that holds the state; ``git log sentinel/state`` is the audit.
@@ -35,6 +40,13 @@ LOCKS = "locks/"
 TOTALS = "totals/"
 CONTENTION = "contention/"
 ASSIGNMENTS = "assignments/"
+
+ISSUES = "github/issues/"
+OUTBOX = "github/outbox/"
+FILES = "github/files/"
+SEEN = "github/seen"
+#: The lock whose holder deals with issues and files; one peer at a time.
+INTAKE_LOCK = "github.intake"
 
 #: Stands for all workers that were forgotten when they left; no id begins like this.
 FORGOTTEN = ".forgotten"
@@ -75,11 +87,32 @@ def contention_key(lock: str) -> str:
     return CONTENTION + lock
 
 
+def issue_key(number: int) -> str:
+    """Where it is kept what is known of an issue."""
+    return f"{ISSUES}{number}"
+
+
+def outbox_key(number: int) -> str:
+    """Where it is kept what was said on an issue."""
+    return f"{OUTBOX}{number}"
+
+
+def file_key(path: str) -> str:
+    """Where it is kept what is known of a file; a path may hold what no key may."""
+    return FILES + hashlib.sha256(path.encode()).hexdigest()[:32]
+
+
+def issue_task(number: int) -> str:
+    """The id of the task that an issue asks for."""
+    return f"issue-{number}"
+
+
 def assignment_key(worker_id: str) -> str:
     """Where a coordinator says what a worker is to take next."""
     return ASSIGNMENTS + worker_id
 
 
+@functools.lru_cache(maxsize=4096)
 def session_register(incarnation: str) -> str:
     """The register that an incarnation beats in: a hash, so that it is a legal file and ref name."""
     return hashlib.sha256(incarnation.encode()).hexdigest()[:32]

@@ -21,6 +21,8 @@ MAX_WRITE_TIMEOUT = 15.0
 #: Longest pause in seconds between two looks of a peer on a local store, and the fraction by which it varies.
 POLL = 1.0
 POLL_JITTER = 0.1
+#: The longest that it may be on a store that other hosts reach, where every look is a connection.
+REMOTE_POLL = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,20 +63,25 @@ class LeaseTimes:
         """Seconds a beat may wait for its reply; below the interval, so that beats do not pile up."""
         return min(0.8 * self.interval, MAX_WRITE_TIMEOUT)
 
+    def poll(self, *, remote: bool) -> float:
+        """Longest pause between two looks of a peer, in seconds; longer where the store is ``remote``."""
+        return min(max(POLL, self.interval / 3), REMOTE_POLL) if remote else POLL
+
     def takeover_bound(
-        self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0
+        self, *, poll: float, jitter: float, round_trip: float, announced: float = 0.0, turn: float = 0.0
     ) -> float:
         """T: at most how many seconds after its crash a peer's work is free again.
 
         One peer must observe without interruption for that long, and neither rate limits nor a wait for
         a free slot are in it. ``poll`` is the observer's longest pause between looks, ``jitter`` the
         fraction by which it varies, ``round_trip`` the time of one request, ``announced`` the TTL that
-        the crashed peer announced, if it differs from ours.
+        the crashed peer announced, if it differs from ours, ``turn`` how long the observer may have to wait
+        until it may write.
         """
         silence = max(self.stale, announced) / (1 - RATE_ERROR)
         # Four requests stand between the last look and the freed task: the look itself, the seal, the
         # transaction, and the claim.
-        return silence + 2 * poll * (1 + jitter) + self.write_timeout + 4 * round_trip
+        return silence + 2 * poll * (1 + jitter) + turn + self.write_timeout + 4 * round_trip
 
 
 def work_limit(ttl: float) -> float:

@@ -14,9 +14,12 @@ from typing import Any, Literal, Self
 from sentinel.clock import rfc3339
 from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
 from sentinel.model.line import one_line
+from sentinel.model.origin import Approval, Source, spec_hash
 
-State = Literal["pending", "running", "done", "failed", "cancelled", "dead"]
+State = Literal["awaiting_approval", "pending", "running", "done", "failed", "cancelled", "dead"]
 ENDED: frozenset[str] = frozenset({"done", "failed", "cancelled", "dead"})
+#: States in which nobody has the task.
+WAITING: frozenset[str] = frozenset({"awaiting_approval", "pending"})
 
 Priority = Literal["low", "normal", "high", "critical"]
 #: From the most urgent to the least.
@@ -91,6 +94,10 @@ class Task:
     affinity: Mapping[str, str] = dataclasses.field(default_factory=dict)
     submitted_by: str = ""
     created_at: str
+    #: Where it came from when that was not the store; such a task runs only as it was approved.
+    source: Source | None = None
+    #: The last approval that was given, in force while it is for the specification as it stands.
+    approval: Approval | None = None
 
     state: State = "pending"
     #: From 1; a person's retry of an ended run opens the next one.
@@ -139,6 +146,11 @@ class Task:
         return self.state in ENDED
 
     @property
+    def approved(self) -> bool:
+        """Whether it may run as it stands: it came by the store, or this very specification was approved."""
+        return self.source is None or (self.approval is not None and self.approval.spec == spec_hash(self))
+
+    @property
     def alone(self) -> bool:
         """Whether it lost so many workers that it must not run beside other tasks."""
         return self.losses >= ALONE_AFTER
@@ -160,12 +172,18 @@ class Task:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return {**flat(self), "history": [event.document() for event in self.history]}
+        return {
+            **flat(self),
+            "source": None if self.source is None else self.source.document(),
+            "approval": None if self.approval is None else self.approval.document(),
+            "history": [event.document() for event in self.history],
+        }
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Task:
         """The task stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
         fields = Fields(key, document)
+        source, approval = fields.maybe_fields("source"), fields.maybe_fields("approval")
         task = cls(
             id=fields.id("id"),
             type=fields.text("type"),
@@ -178,6 +196,8 @@ class Task:
             affinity=fields.maybe_labels("affinity") or {},
             submitted_by=fields.text("submitted_by", ""),
             created_at=fields.text("created_at"),
+            source=None if source is None else Source.load(source),
+            approval=None if approval is None else Approval.load(approval),
             state=fields.text("state"),  # type: ignore[arg-type]  # checked below
             run=fields.count("run", 1),
             attempt=fields.count("attempt", 0),
@@ -207,8 +227,11 @@ class Task:
             raise fields.bad(f"its arguments pass the limit of {MAX_INLINE_BYTES} bytes")
         if key.partition("/")[2] != task.id:
             raise fields.bad(f"it says it is task {task.id!r}")
-        if task.state not in ENDED | {"pending", "running"}:
+        if task.state not in ENDED | WAITING | {"running"}:
             raise fields.bad(f"its state {task.state!r} is unknown")
+        if task.state in ("pending", "running") and not task.approved:
+            # Nobody may run it, however it got there; so nobody gets to see it.
+            raise fields.bad(f"it is {task.state}, and nobody approved it as it stands")
         if task.priority not in PRIORITIES:
             raise fields.bad(f"its priority {task.priority!r} is unknown")
         if task.state == "running" and not (task.owner and task.incarnation):
@@ -236,12 +259,12 @@ def _load_event(fields: Fields) -> Event:
 def submit(task: Task, *, wall: float, note: str | None = None) -> Task:
     """A new task's first record."""
     task = dataclasses.replace(task, retries_left=task.retries)
-    return _with_event(task, "submitted", wall, note=note or task.submitted_by or None)
+    return with_event(task, "submitted", wall, note=note or task.submitted_by or None)
 
 
 def claim(task: Task, *, worker: str, incarnation: str, wall: float) -> Task:
     """``worker`` takes a pending task to start it at once: the only transition that raises the epoch."""
-    _require(task, task.state == "pending", "claimed")
+    _require(task, task.state == "pending" and task.approved, "claimed")
     task = dataclasses.replace(
         task,
         state="running",
@@ -253,7 +276,7 @@ def claim(task: Task, *, worker: str, incarnation: str, wall: float) -> Task:
         backoff=0.0,
         reason=None,
     )
-    return _with_event(task, "claimed", wall, worker=worker)
+    return with_event(task, "claimed", wall, worker=worker)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +329,7 @@ def lose(task: Task, *, wall: float, evidence: str) -> Task:
     _require(task, task.state == "running", "lost")
     if task.started_at is not None:
         task = _count(dataclasses.replace(task, losses=task.losses + 1), "lost")
-    task = _with_event(task, "lost", wall, worker=task.owner, note=evidence)
+    task = with_event(task, "lost", wall, worker=task.owner, note=evidence)
     if task.cancel_requested is not None:
         return _cancelled(task, wall)
     if task.losses >= ALONE_AFTER + DEAD_AFTER_ALONE:
@@ -324,15 +347,21 @@ def cancel(task: Task, *, wall: float, reason: str) -> Task:
     reason = one_line(reason, MAX_NOTE)
     if task.state == "running":
         return dataclasses.replace(task, cancel_requested=task.cancel_requested or reason)
-    _require(task, task.state == "pending", "cancelled")
+    _require(task, task.state in WAITING, "cancelled")
     return _cancelled(_count(dataclasses.replace(task, cancel_requested=reason), "cancelled"), wall)
 
 
 def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
-    """A person's new run of a task that failed, was cancelled or is dead."""
+    """A person's new run of a task that failed, was cancelled or is dead; unapproved, it waits for that."""
     _require(task, task.state in ENDED and task.state != "done", "retried")
-    task = dataclasses.replace(
+    return with_event(next_run(task), "retried", wall, note=note)
+
+
+def next_run(task: Task) -> Task:
+    """An ended task, all that its last run left taken away; it waits, for an approval if it has none."""
+    return dataclasses.replace(
         _release(task),
+        state="pending" if task.approved else "awaiting_approval",
         run=task.run + 1,
         attempt=0,
         retries_left=task.retries,
@@ -343,9 +372,10 @@ def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
         exit_code=None,
         finished_at=None,
         reason=None,
+        result=None,
+        result_blob=None,
         log=None,
     )
-    return _with_event(task, "retried", wall, note=note)
 
 
 def _require(task: Task, condition: bool, verb: str) -> None:
@@ -369,7 +399,7 @@ def _release(task: Task) -> Task:
 
 
 def _requeue(task: Task, wall: float, note: str) -> Task:
-    return _release(_with_event(task, "requeued", wall, worker=task.owner, note=note))
+    return _release(with_event(task, "requeued", wall, worker=task.owner, note=note))
 
 
 def _cancelled(task: Task, wall: float) -> Task:
@@ -386,12 +416,13 @@ def _end_run(task: Task, state: State, event: str, wall: float, *, reason: str |
     task = dataclasses.replace(
         task, state=state, finished_at=rfc3339(wall), reason=reason, cancel_requested=None
     )
-    return _with_event(task, event, wall, worker=task.owner, note=reason)
+    return with_event(task, event, wall, worker=task.owner, note=reason)
 
 
-def _with_event(
+def with_event(
     task: Task, event: str, wall: float, *, worker: str | None = None, note: str | None = None
 ) -> Task:
+    """The task with one more line in its history, which keeps the first and the last `HISTORY_ENDS`."""
     if note is not None:
         note = one_line(note, MAX_NOTE)
     line = Event(at=rfc3339(wall), event=event, worker=worker, epoch=task.epoch, note=note)

@@ -194,7 +194,7 @@ class Session:
 
     def document(self) -> Document:
         """The session as JSON."""
-        return dataclasses.asdict(self)
+        return {**flat(self), "counts": flat(self.counts)}
 
     @classmethod
     def load(cls, name: str, document: Mapping[str, Any]) -> Session:

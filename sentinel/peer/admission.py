@@ -51,9 +51,15 @@ class Admission:
         clock = self._transactor.clock
         if self._pending is None:
             sent = clock.now()
-            view = self._reader.view(self._store.read())
-            registers = self._store.published()
-            self._observer.look(failover.watched(view, registers), sent=sent, reply=clock.now())
+            snapshot, registers = self._store.look()
+            reply = clock.now()
+            view = self._reader.view(snapshot)
+            self._observer.look(
+                failover.watched(view, registers),
+                sent=sent,
+                reply=reply,
+                announced=failover.announced(registers),
+            )
             before = registry.predecessor(view.snapshot, self._worker.id)
             if before is not None:
                 found = failover.take_over(

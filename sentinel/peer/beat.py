@@ -13,10 +13,10 @@ from contextlib import suppress
 
 from sentinel.clock import Clock, Event, rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.view import load_session
 from sentinel.model.counts import Counts
 from sentinel.model.layout import session_register
-from sentinel.model.lease import LeaseTimes
 from sentinel.model.worker import Session, Status
 from sentinel.peer.lease import Lease
 from sentinel.store.base import ABSENT, DELETE, Committed, Expected, Store
@@ -36,6 +36,8 @@ class Load:
     served: int = 0
     #: When the control loop last came round, on this machine's clock.
     progress: float
+    #: How it beats from now on.
+    rhythm: Rhythm
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,6 @@ class Beat:
         *,
         store: Store,
         clock: Clock,
-        times: LeaseTimes,
         incarnation: str,
         worker: str,
         lease: Lease,
@@ -64,7 +65,6 @@ class Beat:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._times = times
         self._incarnation = incarnation
         self._worker = worker
         self._register = session_register(incarnation)
@@ -76,6 +76,8 @@ class Beat:
         self._seq = 0
         self._version: Expected = ABSENT
         self._unsure = False
+        #: The interval that the last beat announced, in seconds.
+        self._announced = 0.0
 
     def beat(self) -> bool:
         """Send one beat, or settle what became of the last; True when it was confirmed.
@@ -93,7 +95,8 @@ class Beat:
     def _send(self) -> bool:
         load = self._load()
         silent = self._clock.now() - load.progress
-        if silent > self._times.stale:
+        times = load.rhythm.times
+        if silent > times.stale:
             log.error("the control loop of %s has hung for %.1f s; no more beats", self._worker, silent)
             return False
         self._seq += 1
@@ -101,8 +104,8 @@ class Beat:
             incarnation=self._incarnation,
             worker=self._worker,
             seq=self._seq,
-            interval=self._times.interval,
-            ttl=self._times.stale,
+            interval=times.interval,
+            ttl=times.stale,
             status=load.status,
             active_tasks=load.active_tasks,
             max_tasks=load.max_tasks,
@@ -112,6 +115,7 @@ class Beat:
             counts=load.counts,
             **dataclasses.asdict(self._room()),
         )
+        self._announced = times.interval
         self._lease.sending(self._seq, self._clock.now(), session.ttl)
         try:
             outcome = self._store.publish(self._register, session.document(), self._version)
@@ -163,10 +167,14 @@ class Beat:
             self._store.publish(self._register, DELETE, self._version)
 
     def run(self, stop: Event) -> None:
-        """Beat every interval until fenced or ``stop`` is set; after a failure sooner."""
+        """Beat in the load's rhythm until fenced or ``stop`` is set; after a failure sooner."""
         pause = 0.0
         while self._lease.fenced is None and not stop.wait(pause):
             confirmed = self.beat()
-            pause = self._times.interval if confirmed else self._times.interval / 4
+            rhythm = self._load().rhythm
+            if confirmed:
+                pause = rhythm.next_beat(self._announced, self._clock.wall())
+            else:
+                pause = min(self._announced or rhythm.times.interval, rhythm.times.interval) / 4
         if self._lease.fenced is not None:
             self._changed()

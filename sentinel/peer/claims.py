@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from sentinel.fleet.balancers import Candidate, assign
 from sentinel.fleet.candidates import ready
 from sentinel.fleet.dependencies import waiting_for
+from sentinel.fleet.eligibility import REGION
 from sentinel.fleet.hints import hints
 from sentinel.fleet.planning import kept
 from sentinel.fleet.queue import in_order
 from sentinel.fleet.view import View
+from sentinel.model.layout import TASKS
 from sentinel.model.task import Task
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.patience import ITS_COORDINATOR, Patience
@@ -25,10 +27,14 @@ class Chooser:
         self._options = options
         #: Task → (rev, reply of the first look that showed it).
         self._since: dict[str, tuple[int, float]] = {}
+        #: The view of the last look, by its number; whether it showed nothing for this worker.
+        self._number = 0
+        self._idle = False
+        self._backing_off: list[Task] = []
         self._sent = 0.0
         self._due: list[float] = []
         self._passed_by: dict[str, int] = {}
-        self._patience = Patience(options.patience)
+        self._patience = Patience()
         self._reply = 0.0
         #: Whether the last look showed no task that this worker could take, now or after its backoff.
         self.nothing_waits = False
@@ -36,21 +42,37 @@ class Chooser:
     def look(self, view: View, *, sent: float, reply: float) -> None:
         """Take in one look at the state, sent and replied at these times on this machine's clock."""
         self._sent, self._reply = sent, reply
-        since: dict[str, tuple[int, float]] = {}
-        for task in view.tasks.values():
-            if task.state == "pending":
-                known = self._since.get(task.id)
-                since[task.id] = known if known is not None and known[0] == task.rev else (task.rev, reply)
-        self._since = since
+        if view.number != self._number:
+            self._take_in(view, reply)
         self._due = [
-            since[task.id][1] + task.backoff
-            for task in view.tasks.values()
-            if task.state == "pending" and self.waited(task) < task.backoff
+            self._since[task.id][1] + task.backoff
+            for task in self._backing_off
+            if self.waited(task) < task.backoff
         ]
+        self.nothing_waits = self._idle
 
-        self.nothing_waits = not any(
-            task.state == "pending" and task.type in self._options.types and not waiting_for(task, view.task)
-            for task in view.tasks.values()
+    def _take_in(self, view: View, reply: float) -> None:
+        """Another view than at the last look."""
+        if view.number == self._number + 1:
+            moved = [key[len(TASKS) :] for key in view.moved]
+        else:
+            # What moved in a view that was never looked at does not show in this one.
+            moved = [*self._since, *view.pending]
+        self._number = view.number
+        for name in moved:
+            task, known = view.pending.get(name), self._since.get(name)
+            if task is None:
+                self._since.pop(name, None)
+            elif known is None or known[0] != task.rev:
+                self._since[name] = (task.rev, reply)
+        self._backing_off = [task for task in view.pending.values() if task.backoff]
+        me = view.workers.get(self._options.worker)
+        region = None if me is None else me.region
+        self._idle = not any(
+            task.type in self._options.types
+            and task.affinity.get(REGION, region) == region
+            and not waiting_for(task, view.task)
+            for task in view.pending.values()
         )
 
     def pass_by(self, task_id: str, rev: int) -> None:
@@ -78,12 +100,13 @@ class Chooser:
         running: set[str],
         *,
         led: bool,
+        patience: float,
     ) -> list[Task]:
         """Tasks to claim, most urgent first; never more than there are slots to start them in at once.
 
         ``waiting`` are those that are ready, in their order, ``workers`` all that take tasks. ``led`` tells
         whether somebody who assigns tasks to this peer is there, so that tasks are left to its hints at
-        first.
+        first. A task is left to whose turn it is for ``patience`` seconds.
         """
         me = self._options.worker
         slots = self._options.max_tasks - len(running)
@@ -94,7 +117,7 @@ class Chooser:
             dataclasses.replace(worker, active=len(running)) if worker.id == me else worker
             for worker in workers
         ]
-        passed = self._patience.passed(waiting, self._sent)
+        passed = self._patience.passed(waiting, self._sent, grace=patience)
         meant = kept(hints(view), waiting, workers) if self._options.pattern != "peer_to_peer" else {}
         meant = {task: worker for task, worker in meant.items() if worker not in passed.get(task, ())}
         free = [task for task in waiting if task.id not in meant]

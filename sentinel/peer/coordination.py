@@ -40,11 +40,12 @@ class Coordination:
         *,
         now: float,
         wall: float,
+        patience: float,
     ) -> Iterator[Transaction]:
         """Transactions, each made with ``begin``: taking the lock, or the hints of whoever has it.
 
         ``workers`` are all that take tasks, ``waiting`` all tasks that are ready; ``now`` is on this
-        machine's clock.
+        machine's clock. A free lock is left to whose turn it is for ``patience`` seconds.
         """
         me = view.workers.get(self._options.worker)
         name = None if me is None else self._lock_over(me)
@@ -52,7 +53,7 @@ class Coordination:
             return
         lock = view.locks.get(name)
         if lock is None or not lock.held:
-            if self._may_take(name, workers, now):
+            if self._may_take(name, workers, now, patience):
                 change = begin()
                 try:
                     yield self._take(change, view, name, observer, wall)
@@ -70,12 +71,12 @@ class Coordination:
     def _lock_over(self, member: Worker | Candidate) -> str | None:
         return lock_over(member, self._options.pattern, self._options.group_by)
 
-    def _may_take(self, name: str, workers: Sequence[Candidate], now: float) -> bool:
+    def _may_take(self, name: str, workers: Sequence[Candidate], now: float, patience: float) -> bool:
         """Whether it is this peer's turn to take a free lock, or whoever's turn it was has let it lie."""
         if self._vacant_since is None:
             self._vacant_since = now
         group = [worker for worker in workers if self._lock_over(worker) == name]
-        late = now - self._vacant_since >= self._options.patience
+        late = now - self._vacant_since >= patience
         return late or elected(group) == self._options.worker
 
     def _take(self, change: Change, view: View, name: str, observer: Observer, wall: float) -> Transaction:

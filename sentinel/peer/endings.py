@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -26,29 +27,46 @@ _CAUSES: dict[RunCause, Cause] = {
 }
 
 
-def ending_of(
-    end: RunEnd, spec: RunSpec, keep: Callable[[Sequence[bytes]], list[str]], *, started: bool
-) -> Ending:
-    """How the attempt ended; ``started`` tells whether its program ever ran.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, except for the names of what is to be stored of it."""
 
-    Log and large result go through ``keep``, which may raise store errors.
-    """
+    #: Log and large result, as far as there are any.
+    blobs: tuple[bytes, ...]
+    _ending: Ending
+    _log: dict[str, Any] | None
+    _large: bool
+
+    def ending(self, names: Sequence[str]) -> Ending:
+        """The ending, with the names that the store gave to the blobs."""
+        return dataclasses.replace(
+            self._ending,
+            log=None if self._log is None else {"blob": names[0], **self._log},
+            result_blob=names[-1] if self._large else None,
+        )
+
+
+def outcome_of(end: RunEnd, spec: RunSpec, *, started: bool) -> Outcome:
+    """How the attempt ended; ``started`` tells whether its program ever ran."""
     output = _read(Path(spec.log_path), spec.output_limit)
     left = _result(spec)
     cause, message = _judge(end, spec, left)
     value = left.get("result") if cause is None else None
     inline = encode(value)
     large = len(inline) > MAX_INLINE_BYTES
-    names = keep([blob for blob in (output, inline if large else b"") if blob])
-    return Ending(
+    ending = Ending(
         cause=cause,
         message=message,
         result=None if large else value,
-        result_blob=names[-1] if large else None,
         exit_code=end.exit_code,
-        log={"blob": names[0], "bytes": end.log_bytes, "truncated": end.truncated} if output else None,
         # What could not be started will not be started the next time; whatever ran may run better.
         retry=started,
+    )
+    return Outcome(
+        blobs=tuple(blob for blob in (output, inline if large else b"") if blob),
+        _ending=ending,
+        _log={"bytes": end.log_bytes, "truncated": end.truncated} if output else None,
+        _large=large,
     )
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sentinel.clock import Clock, rfc3339
 from sentinel.errors import BadRecord, Conflict, LockHeld, LockLost, StoreError
 from sentinel.fleet import registry
 from sentinel.fleet.acquisition import Acquisition
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.view import Reader
 from sentinel.model.ids import IdSource
 from sentinel.model.layout import run_name
@@ -31,7 +32,8 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused
 from sentinel.peer.run.spec import RunEnd, RunSpec
 from sentinel.peer.surroundings import REAL, Surroundings
-from sentinel.store.base import Snapshot, Store, Transaction
+from sentinel.store.base import Snapshot, Transaction
+from sentinel.store.opener import OpenStore
 from sentinel.store.transact import Transactor
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class Guard:
         self,
         *,
         options: GuardOptions,
-        open_store: Callable[[], Store],
+        open_store: OpenStore,
         state_folder: Path,
         boot: str,
         local_proof: bool,
@@ -135,15 +137,15 @@ class Guard:
         )
         lease = Lease(self._clock, overseer.extend)
         command = _Command(overseer, lease)
-        store = self._open_store()
+        store = self._open_store(timeout=self._options.times.write_timeout)
+        rhythm = Rhythm(times=self._options.times, poll=_POLL)
         beat = Beat(
             store=store,
             clock=self._clock,
-            times=self._options.times,
             incarnation=incarnation.id,
             worker=self._options.holder,
             lease=lease,
-            load=lambda: Load(active_tasks=1, max_tasks=1, progress=self._progress),
+            load=lambda: Load(active_tasks=1, max_tasks=1, progress=self._progress, rhythm=rhythm),
             changed=self._wakeup.set,
         )
         acquisition = Acquisition(

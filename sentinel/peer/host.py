@@ -18,7 +18,7 @@ from sentinel.errors import SentinelError
 from sentinel.fleet.observer import KeptObserver, Observer
 from sentinel.fleet.proof import DeathProof, NoProof, ProofFolder
 from sentinel.fleet.view import View
-from sentinel.model.layout import INCARNATIONS, session_register
+from sentinel.model.layout import session_register
 from sentinel.model.worker import Proof
 from sentinel.peer.run.spec import RunSpec
 from sentinel.store.base import Store
@@ -107,7 +107,7 @@ class Host:
         if now - self._swept < _SWEEP_EVERY:
             return
         self._swept = now
-        live = {key[len(INCARNATIONS) :] for key in view.snapshot.list(INCARNATIONS)}
+        live = set(view.living)
         self.keep_sightings()
         if self._proofs is not None:
             self._proofs.sweep(live)

@@ -2,7 +2,8 @@
 
 The deadline is the minimum, over the last confirmed beat and every later one whose outcome is open, of the
 time it was *sent* plus the work limit D of the TTL that it announced. An unconfirmed beat can therefore
-shorten the deadline and never extend it. Fencing is irrevocable.
+shorten the deadline and never extend it: one that announces a shorter TTL does so before it is sent.
+Fencing is irrevocable.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ class Lease:
 
     def __init__(self, clock: Clock, extend: Callable[[float], None]) -> None:
         self._clock = clock
+        # Tells the supervisor. Called under the mutex, so that the deadline told last is the newest.
         self._extend = extend
+        self._told = float("-inf")
         self._mutex = threading.Lock()
         self._confirmed: tuple[int, float] | None = None
         self._open: dict[int, float] = {}
@@ -29,11 +32,13 @@ class Lease:
         """Beat ``seq``, announcing ``ttl``, is about to be sent at ``sent`` on this machine's clock."""
         with self._mutex:
             self._open[seq] = sent + work_limit(ttl)
+            self._tell()
 
     def not_sent(self, seq: int) -> None:
         """Beat ``seq`` was certainly not applied and never will be."""
         with self._mutex:
             self._open.pop(seq, None)
+            self._tell()
 
     def confirm(self, seq: int) -> None:
         """Beat ``seq`` is known to have landed; it counts as of its own sending."""
@@ -44,8 +49,7 @@ class Lease:
             if self._confirmed is None or seq > self._confirmed[0]:
                 self._confirmed = (seq, until)
             self._open = {number: limit for number, limit in self._open.items() if number > seq}
-            deadline = self._deadline()
-        self._extend(deadline)
+            self._tell()
 
     def fence(self, reason: str) -> None:
         """Stop for good. The first reason given is the one that stays."""
@@ -74,6 +78,12 @@ class Lease:
         """When all work must have ended, on this machine's clock."""
         with self._mutex:
             return self._deadline()
+
+    def _tell(self) -> None:
+        deadline = self._deadline()
+        if self._confirmed is not None and self._fenced is None and deadline != self._told:
+            self._told = deadline
+            self._extend(deadline)
 
     def _deadline(self) -> float:
         limits = [*self._open.values()]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.fleet.balancers import Balancer
+from sentinel.fleet.pacing import ALONE, Pacing, Rhythm, Seen
 from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.model.lease import POLL, LeaseTimes
 
@@ -21,10 +22,12 @@ class PeerOptions:
     types: frozenset[str]
     balancer: Balancer
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Longest pause between two looks, in seconds.
+    #: Longest pause between two looks, in seconds; see `LeaseTimes.poll`.
     poll: float = POLL
+    #: What stretches ``times`` and ``poll`` on a store with limits; None where they hold as they are.
+    pacing: Pacing | None = None
     #: Seconds after which a task that another peer should have claimed may be taken by others; never less
-    #: than that peer needs to look, see `patience`.
+    #: than that peer needs to look, see `Tempo.patience`.
     claim_grace: float = 1.0
     #: Who assigns tasks: every peer for itself, one for all, or leaders for their own.
     pattern: Pattern = "peer_to_peer"
@@ -39,7 +42,8 @@ class PeerOptions:
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
 
-    @property
-    def patience(self) -> float:
-        """Seconds for which a task is left to whose turn it is."""
-        return max(self.claim_grace, 1.5 * self.poll)
+    def rhythm(self, seen: Seen = ALONE) -> Rhythm:
+        """How this peer goes on in a fleet that looks like this."""
+        if self.pacing is None:
+            return Rhythm(times=self.times, poll=self.poll)
+        return self.pacing.rhythm(seen)

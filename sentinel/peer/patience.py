@@ -20,20 +20,19 @@ class _Meant:
 
 
 class Patience:
-    """Remembers since when a waiting task has been somebody's; after ``grace`` seconds others may have it."""
+    """Remembers since when a waiting task has been somebody's; after some time others may have it."""
 
-    def __init__(self, grace: float) -> None:
-        self._grace = grace
+    def __init__(self) -> None:
         self._meant: dict[str, _Meant] = {}
         self._passed: dict[str, set[str]] = {}
 
-    def passed(self, waiting: Iterable[Task], now: float) -> Mapping[str, AbstractSet[str]]:
-        """Task id → who had long enough to take it and did not; ``now`` is when the look was sent."""
+    def passed(self, waiting: Iterable[Task], now: float, *, grace: float) -> Mapping[str, AbstractSet[str]]:
+        """Task id → who had ``grace`` seconds to take it and did not; ``now`` is when the look was sent."""
         revs = {task.id: task.rev for task in waiting}
         self._meant = {name: meant for name, meant in self._meant.items() if revs.get(name) == meant.rev}
         self._passed = {name: passed for name, passed in self._passed.items() if name in self._meant}
         for name, meant in self._meant.items():
-            if now - meant.since >= self._grace:
+            if now - meant.since >= grace:
                 self._passed.setdefault(name, set()).add(meant.worker)
         return self._passed
 

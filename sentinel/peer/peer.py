@@ -29,6 +29,7 @@ from sentinel.peer.claims import Chooser
 from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
+from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register, Transaction
 from sentinel.store.transact import Change, Transactor
@@ -86,7 +87,12 @@ class Peer:
         self._in_doubt = False
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
+        self._tempo = Tempo(
+            options, transactor.clock, incarnation=incarnation.id, hears=transactor.store.hears
+        )
         self._hurry = False
+        #: Whether this tick came to deciding what is to be changed.
+        self._decided = False
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -135,7 +141,7 @@ class Peer:
 
     def tick(self) -> float:
         """One bounded step; returns after how many seconds the next is due, unless something wakes it."""
-        self._hurry = self._looked = False
+        self._hurry = self._looked = self._decided = False
         self.load = self._load()
         self._work.take_events()
         self._heed_the_fence()
@@ -152,13 +158,22 @@ class Peer:
             self.reached = False
             log.warning("%s cannot reach the store: %s", self._me, error)
         self.load = self._load()
-        if self._hurry:
+        if self._hurry and self._my_turn:
             return 0.0
-        due = self._chooser.next_due(self._clock.now()) if self._looked else self._options.poll
-        return min(self._options.poll, due)
+        if not self._looked:
+            self._tempo.missed()
+            return self._tempo.pause()
+        held_back = not self._decided and self.phase is Phase.WORKING
+        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
+
+    @property
+    def _my_turn(self) -> bool:
+        """Whether it may push now. Ending its work, it does not wait: a fleet waits for what it holds."""
+        return self.phase is not Phase.WORKING or self._tempo.my_turn
 
     def _load(self) -> Load:
         return Load(
+            rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
@@ -179,8 +194,10 @@ class Peer:
     # -- the step ------------------------------------------------------------------------------------
 
     def _round(self) -> None:
-        self._resend()
-        self._work.store_outputs()
+        if self._my_turn:
+            self._resend()
+            if self._work.store_outputs():
+                self._tempo.take_turn()
         sent = self._clock.now()
         view, registers = self._look()
         reply = self._clock.now()
@@ -192,6 +209,10 @@ class Peer:
         if self.phase is Phase.ENDING:
             return
         self._work.stop_unwanted(view)
+        if not self._my_turn:
+            self._sweep(view, registers, sent=sent, reply=reply)
+            return
+        self._decided = True
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
         if self._lease.begun and self._lease.fenced is None:
@@ -204,11 +225,17 @@ class Peer:
 
     def _look(self) -> tuple[View, Mapping[str, Register]]:
         sent = self._clock.now()
-        view = self._reader.view(self._store.read())
-        registers = self._store.published()
+        snapshot, registers = self._store.look()
         reply = self._clock.now()
-        self._observer.look(failover.watched(view, registers), sent=sent, reply=reply)
+        view = self._reader.view(snapshot)
+        self._observer.look(
+            failover.watched(view, registers),
+            sent=sent,
+            reply=reply,
+            announced=failover.announced(registers),
+        )
         self._chooser.look(view, sent=sent, reply=reply)
+        self._tempo.looked(view)
         self._looked = True
         return view, registers
 
@@ -233,6 +260,8 @@ class Peer:
         batch, self._open = self._open, []
         # What just landed may have made more work; only a new look can tell that there is none.
         self._chooser.nothing_waits = False
+        if any(isinstance(outcome, Committed) for outcome in outcomes):
+            self._tempo.take_turn()
         for planned, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Conflicted):
                 self.counters.conflicts += 1
@@ -282,13 +311,12 @@ class Peer:
         return settle
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
-        for task in view.tasks.values():
-            if task.after and task.state == "pending":
-                failed = dependencies.failed_dependency(task, view.task)
-                if failed is not None:
-                    wall = self._clock.wall()
-                    cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
-                    yield Planned(cancelled, _nothing)
+        for task in view.dependents:
+            failed = dependencies.failed_dependency(task, view.task)
+            if failed is not None:
+                wall = self._clock.wall()
+                cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
+                yield Planned(cancelled, _nothing)
 
     def _heed_orders(self, view: View) -> None:
         """What a person wants of this incarnation, by its worker's record."""
@@ -322,13 +350,17 @@ class Peer:
             lambda: self._change(view),
             now=self._clock.now(),
             wall=self._clock.wall(),
+            patience=self._tempo.patience,
         ):
             yield Planned(transaction, _nothing)
 
     def _claims(
         self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
     ) -> Iterator[Planned]:
-        for task in self._chooser.choose(view, waiting, workers, self._work.running, led=led):
+        patience = self._tempo.patience
+        for task in self._chooser.choose(
+            view, waiting, workers, self._work.running, led=led, patience=patience
+        ):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,
@@ -355,14 +387,17 @@ class Peer:
     def _sweep(self, view: View, registers: Mapping[str, Register], *, sent: float, reply: float) -> None:
         # The documents that were read may be older than the registers, so the register of one that has just
         # joined can look abandoned. Taken away, it would be missing as it was before its first beat, and
-        # who saw it missing then would count all of that as silence. Hence the patience of a takeover.
+        # who saw it missing then would count all of that as silence. Hence the patience of a takeover, once
+        # more for each peer whose turn comes first: all of them trying at once would be so many pushes.
         abandoned = failover.abandoned_registers(view, registers)
         self._abandoned.look(abandoned, sent=sent, reply=reply)
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
-            if self._abandoned.silence(name, version) >= limit:
+            before_me = failover.turn(view, name, self._incarnation.id)
+            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
+                self._tempo.take_turn()
         self._housekeeping(view)
 
     # -- the end -------------------------------------------------------------------------------------

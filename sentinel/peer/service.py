@@ -1,7 +1,7 @@
 """The daemon around the peer: signals, threads, and one incarnation after another.
 
-Three threads share frozen values: the control loop (the caller's thread), the beat, and a watcher that wakes
-the control loop when the store changes. The first SIGTERM or SIGINT drains, a second ends at once.
+Threads share frozen values: the control loop (the caller's thread), the beat, and, where the store tells of
+changes, a watcher that wakes the control loop. The first SIGTERM or SIGINT drains, a second ends at once.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sentinel.peer.peer import Peer, Phase
 from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.peer.work import Counters, Plan, Work
 from sentinel.store.base import Store
+from sentinel.store.opener import OpenStore
 from sentinel.store.transact import Transactor
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Service:
         self,
         *,
         options: ServiceOptions,
-        open_store: Callable[[], Store],
+        open_store: OpenStore,
         make_plan: Callable[[Path], Plan],
         state_folder: Path,
         boot: str,
@@ -124,10 +125,14 @@ class Service:
         overseer = self._around.supervise(self._wakeup, descriptor)
         nothing_to_prove = True
         try:
+            store = self._beats_connection()
+            if store is None:
+                return False
             if not self._join(incarnation):
+                store.close()
                 return False
             nothing_to_prove = False
-            with self._beating(incarnation, overseer) as peer:
+            with self._beating(incarnation, overseer, store) as peer:
                 fenced = self._work(peer)
                 nothing_to_prove = peer.left
                 return fenced
@@ -153,13 +158,30 @@ class Service:
             log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
             self._notifier.tell("READY=1", "STATUS=waiting for a predecessor of the same id")
 
-        joined = wait_until_joined(admission, poll=self._options.peer.poll / 4, wait=wait, waiting=waiting)
+        joined = wait_until_joined(
+            admission, poll=self._options.peer.rhythm().poll / 4, wait=wait, waiting=waiting
+        )
         if joined:
             log.info("joined as %s, incarnation %s", worker.id, incarnation.id)
         return joined
 
+    def _beats_connection(self) -> Store | None:
+        """A connection for the beat alone, as soon as the store is there; None when told to stop meanwhile.
+
+        A commit that hangs must not keep the beat from being sent, and a beat that hangs not the next one.
+        """
+        peer = self._options.peer
+        while True:
+            try:
+                return self._open_store(timeout=peer.times.write_timeout)
+            except Unavailable as error:
+                log.warning("%s cannot beat yet: %s", peer.worker, error)
+            self._wakeup.wait(peer.times.interval / 4)
+            if self._signals.count:
+                return None
+
     @contextmanager
-    def _beating(self, incarnation: Incarnation, overseer: Overseer) -> Iterator[Peer]:
+    def _beating(self, incarnation: Incarnation, overseer: Overseer, store: Store) -> Iterator[Peer]:
         options = self._options.peer
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
@@ -185,12 +207,9 @@ class Service:
             housekeeping=self._host.housekeeping,
             cpu=Busyness(self._clock, self._around.cpu_percent).percent,
         )
-        # A connection of its own: a commit that hangs must not keep the beat from being sent.
-        store = self._open_store()
         beat = Beat(
             store=store,
             clock=self._clock,
-            times=options.times,
             incarnation=incarnation.id,
             worker=options.worker,
             lease=lease,
@@ -247,6 +266,10 @@ class Service:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
+        if not self._store.hears or self._options.peer.pacing is not None:
+            # Where looks are counted, the control loop's own are enough.
+            yield
+            return
         stop = threading.Event()
         store = self._open_store()
 

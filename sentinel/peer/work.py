@@ -17,16 +17,20 @@ from sentinel.fleet import tasks
 from sentinel.fleet.view import View
 from sentinel.model.counts import Counts
 from sentinel.model.task import Ending, Fence, Task
-from sentinel.peer.endings import ending_of
+from sentinel.peer.endings import Outcome, outcome_of
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, Started
 from sentinel.peer.run.spec import RunEnd, RunSpec
-from sentinel.store.base import Committed, Outcome, Transaction
+from sentinel.store.base import Committed, Transaction
+from sentinel.store.base import Outcome as StoreOutcome
 from sentinel.store.base import Refused as RefusedByStore
 from sentinel.store.transact import Transactor
 
 log = logging.getLogger(__name__)
+
+#: Bytes of outputs after which what else is over waits for the next exchange with the store.
+_AT_ONCE = 32 * 1024 * 1024
 
 #: Makes the complete description of one execution. Raises `SentinelError` when the task cannot be run here.
 Plan = Callable[[Task], RunSpec]
@@ -37,7 +41,7 @@ class Planned:
     """A transaction of this tick's batch, and what to do with its outcome."""
 
     transaction: Transaction
-    settle: Callable[[Outcome], None]
+    settle: Callable[[StoreOutcome], None]
 
 
 @dataclasses.dataclass(slots=True)
@@ -178,16 +182,31 @@ class Work:
 
     # -- recording ----------------------------------------------------------------------------------
 
-    def store_outputs(self) -> None:
-        """Store logs and large results of what is over. Raises store errors, and is then called again."""
+    def store_outputs(self) -> bool:
+        """Store logs and large results of what is over, together; True when there was anything to store.
+
+        Raises store errors, and is then called again.
+        """
+        stored = False
         while self._over:
-            run, end = self._over[0]
-            if end.cause == "exit" and end.ended_at >= self._lease.deadline:
-                # It outlived the right to its lease: somebody else may have begun it anew.
-                end = dataclasses.replace(end, cause="fenced", exit_code=None)
-            ending = ending_of(end, run.spec, self._transactor.store.keep, started=run.started)
-            self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
-            self._over.pop(0)
+            runs, found, size = 0, [], 0
+            while runs < len(self._over) and (not runs or size < _AT_ONCE):
+                found.append(self._outcome(*self._over[runs]))
+                size += sum(map(len, found[-1].blobs))
+                runs += 1
+            names = iter(self._transactor.store.keep([blob for each in found for blob in each.blobs]))
+            stored = stored or size > 0
+            for (run, _), outcome in zip(self._over, found, strict=False):
+                ending = outcome.ending([next(names) for _ in outcome.blobs])
+                self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
+            del self._over[:runs]
+        return stored
+
+    def _outcome(self, run: _Running, end: RunEnd) -> Outcome:
+        if end.cause == "exit" and end.ended_at >= self._lease.deadline:
+            # It outlived the right to its lease: somebody else may have begun it anew.
+            end = dataclasses.replace(end, cause="fenced", exit_code=None)
+        return outcome_of(end, run.spec, started=run.started)
 
     def finishes(self, view: View) -> Iterator[Planned]:
         """Transactions that record endings; stale ones are dropped here, with both epochs in the log."""
@@ -230,8 +249,8 @@ class Work:
         for known in list(self._endings.values()):
             self._drop(known, why)
 
-    def _recorded(self, known: _Known) -> Callable[[Outcome], None]:
-        def settle(outcome: Outcome) -> None:
+    def _recorded(self, known: _Known) -> Callable[[StoreOutcome], None]:
+        def settle(outcome: StoreOutcome) -> None:
             if isinstance(outcome, Committed):
                 self._counters.ended += 1
                 self._forget(known)
@@ -266,6 +285,4 @@ def _newest(view: View, task_id: str) -> str:
 
 
 def _held(view: View, incarnation: str) -> Iterator[Task]:
-    return (
-        task for task in view.tasks.values() if task.incarnation == incarnation and task.state == "running"
-    )
+    return (task for task in view.running.values() if task.incarnation == incarnation)

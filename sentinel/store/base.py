@@ -20,11 +20,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sentinel.model.codec import Document
+
+T = TypeVar("T")
 
 
 class Absence(enum.Enum):
@@ -96,6 +98,8 @@ class Register:
     version: Version
     document: Document | None
     problem: str | None = None
+    #: What readers made of the document, kept so that one that is read again and again is parsed once.
+    parsed: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,14 @@ class Snapshot(ABC):
     def get(self, key: str) -> Document | None:
         """The document at ``key``, the caller's own copy, or None. Raises `BadRecord` when unreadable."""
 
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        """What ``parse`` makes of the document at ``key``, or None when there is none. Raises what both do.
+
+        A store may remember it for a version, so it must be a frozen value that follows from these two alone.
+        """
+        document = self.get(key)
+        return None if document is None else parse(key, document)
+
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that begin with ``prefix`` (a folder such as ``tasks/``), in no stated order."""
@@ -128,6 +140,13 @@ class Snapshot(ABC):
     def version(self, key: str) -> Expected:
         """The version of ``key``, or `ABSENT`. Unreadable records have versions too."""
 
+    def changed(self, since: Snapshot) -> Iterable[str] | None:  # noqa: ARG002 - for those that can tell
+        """All keys whose versions differ from those in ``since``, perhaps with some that do not.
+
+        None when finding them would cost as much as looking at every key.
+        """
+        return None
+
 
 class Store(ABC):
     """One client's connection to the fleet's state. Not shared between threads: each opens its own."""
@@ -135,6 +154,10 @@ class Store(ABC):
     #: A folder on this host that all clients of this store on this host share, or None. Proof of death
     #: files live there; a store that other hosts reach has none.
     host_folder: Path | None = None
+
+    #: Whether `wait` hears of changes at once, instead of asking now and then. Where it only asks, a thread
+    #: that waits costs as many looks as it saves.
+    hears: bool = True
 
     @abstractmethod
     def read(self) -> Snapshot:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sentinel.errors import BadRecord
 from sentinel.model.codec import Document, decode_document, encode_document
@@ -80,6 +80,13 @@ class MemorySnapshot(Snapshot):
     def version(self, key: str) -> Expected:
         data = self._state.get(key)
         return ABSENT if data is None else _version(data)
+
+    def changed(self, since: Snapshot) -> Iterable[str] | None:
+        if not isinstance(since, MemorySnapshot):
+            return None
+        before, now = since._state, self._state
+        # What a commit left alone is the same object in both.
+        return [key for key in {**before, **now} if before.get(key) is not now.get(key)]
 
 
 class MemoryStore(Store):

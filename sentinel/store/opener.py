@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sentinel.errors import BadInput
 from sentinel.store.base import Store
@@ -34,6 +34,8 @@ class Opener:
     kind: Literal["local", "remote"]
     open: str
     create: str
+    #: ``module:function`` that makes the budget of a store with limits; see `sentinel.fleet.pacing`.
+    budget: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -73,16 +75,37 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises `BadInput` for a URL that nobody opens, `NotAStore` when there is no fleet there, and
     `Unavailable` when it cannot be reached.
     """
-    opening: Callable[[str, StoreOptions], Store] = _resolve(OPENERS[scheme_of(url)].open)
+    opening: Callable[[str, StoreOptions], Store] = resolve(OPENERS[scheme_of(url)].open)
     return opening(url, options)
+
+
+class OpenStore(Protocol):
+    """Opens one connection after another to the same store; raises what `open_store` raises."""
+
+    def __call__(self, *, timeout: float | None = None) -> Store:
+        """A new connection, whose exchanges may take ``timeout`` seconds each, or as long as usual."""
+
+
+def opener(url: str, options: StoreOptions) -> OpenStore:
+    """How to open connections to the store at ``url``."""
+
+    def open_one(*, timeout: float | None = None) -> Store:
+        if timeout is None:
+            return open_store(url, options)
+        return open_store(url, dataclasses.replace(options, timeout=timeout))
+
+    return open_one
 
 
 def create_store(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
     """Make the store, or do nothing where it exists; one sentence for each thing done (or to be done)."""
-    creating: Callable[..., list[str]] = _resolve(OPENERS[scheme_of(url)].create)
+    creating: Callable[..., list[str]] = resolve(OPENERS[scheme_of(url)].create)
     return creating(url, options, dry_run=dry_run)
 
 
-def _resolve(name: str) -> Any:
+def resolve(name: str | None) -> Any:
+    """What an opener names as ``module:function``, imported now; None for None."""
+    if name is None:
+        return None
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)

@@ -1,8 +1,6 @@
-"""How often a store far away is asked whether it moved: often after it did, seldom at rest, never in step."""
+"""How often a store far away is asked whether it moved: often after it did, seldom at rest."""
 
 from __future__ import annotations
-
-import random
 
 #: Seconds between two looks just after something happened.
 FASTEST = 0.5
@@ -10,26 +8,19 @@ FASTEST = 0.5
 SLOWEST = 10.0
 #: By how much a pause grows from one quiet look to the next.
 _GROWTH = 1.5
-#: Part of a pause that chance may add or take away, so that peers do not ask all at once.
+#: Part of a pause that chance may add or take away, so that clients do not ask all at once.
 JITTER = 0.2
 
 
 class Pace:
-    """When the next look is due. Times are seconds on the caller's clock."""
+    """The pause that follows a look; whoever pauses varies it, so that many do not ask in step."""
 
-    def __init__(self, rng: random.Random, *, fastest: float = FASTEST, slowest: float = SLOWEST) -> None:
-        self._rng = rng
+    def __init__(self, *, fastest: float = FASTEST, slowest: float = SLOWEST) -> None:
         self._fastest = fastest
         self._slowest = slowest
-        self._pause = fastest
-        self.due = float("-inf")
+        #: Seconds until the next look.
+        self.pause = fastest
 
-    def stirred(self, now: float) -> None:
-        """Something happened: look often again."""
-        self._pause = self._fastest
-        self.due = min(self.due, now + self._fastest)
-
-    def looked(self, now: float, *, moved: bool) -> None:
-        """A look at ``now`` showed news or none."""
-        self._pause = self._fastest if moved else min(self._pause * _GROWTH, self._slowest)
-        self.due = now + self._pause * self._rng.uniform(1 - JITTER, 1 + JITTER)
+    def looked(self, *, moved: bool) -> None:
+        """A look showed news, or none (or failed)."""
+        self.pause = self._fastest if moved else min(self.pause * _GROWTH, self._slowest)

@@ -56,7 +56,7 @@ from sentinel.store.location import Location, locate
 from sentinel.store.mirror import SESSION_REFS, Mirror
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
-from sentinel.store.pace import Pace
+from sentinel.store.pace import JITTER, Pace
 from sentinel.store.repository import REFS, check_fleet, signature
 from sentinel.store.tree import GitSnapshot, path_of, write_tree
 
@@ -93,6 +93,8 @@ class RemoteStore(Store):
     fleet of this kind, `Unavailable` when the server cannot be reached, `ConfigurationError` without a git.
     """
 
+    hears = False
+
     def __init__(
         self,
         location: Location,
@@ -111,7 +113,9 @@ class RemoteStore(Store):
             location, state_folder=options.state_folder, environ=environ, timeout=options.timeout
         )
         self._high_water = HighWater(options.state_folder)
-        self._pace = Pace(self._rng)
+        self._pace = Pace()
+        #: When `wait` looks next, on this machine's clock.
+        self._due = float("-inf")
         self._landed: dict[str, str] = {}
         #: Transactions whose fate is unknown → the commit that they were sent in.
         self._open: dict[str, _Sent] = {}
@@ -141,7 +145,8 @@ class RemoteStore(Store):
             self._mirror.renew("most of what is in it is out of date")
         snapshot = self._newest(sessions=sessions)
         if snapshot.revision != self._seen:
-            self._pace.stirred(self._clock.now())
+            self._pace.looked(moved=True)
+            self._due = min(self._due, self._clock.now() + self._pace.pause)
         self._seen = snapshot.revision
         return snapshot
 
@@ -492,15 +497,17 @@ class RemoteStore(Store):
         limit = self._clock.now() + timeout
         while True:
             now = self._clock.now()
-            if timeout > 0 and self._pace.due > now:
-                self._clock.sleep(min(self._pace.due, limit) - now)
-                if self._clock.now() < self._pace.due:
+            if timeout > 0 and self._due > now:
+                self._clock.sleep(min(self._due, limit) - now)
+                if self._clock.now() < self._due:
                     return False
             try:
                 moved = self._mirror.look(STATE_REF) != self._seen
             except Unavailable:
                 moved = True  # whoever reads next is told why
-            self._pace.looked(self._clock.now(), moved=moved)
+            self._pace.looked(moved=moved)
+            pause = self._pace.pause * self._rng.uniform(1 - JITTER, 1 + JITTER)
+            self._due = self._clock.now() + pause
             if moved or self._clock.now() >= limit:
                 return moved
 

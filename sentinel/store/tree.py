@@ -11,11 +11,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pygit2
 
+from sentinel.errors import Unavailable
 from sentinel.model.codec import Document
 from sentinel.store.base import ABSENT, Expected, Snapshot
 from sentinel.store.objects import BLOB_MODE, TREE_MODE, Entry, Objects
@@ -24,6 +25,8 @@ from sentinel.store.objects import BLOB_MODE, TREE_MODE, Entry, Objects
 MAX_NAME_BYTES = 240
 
 _SUFFIX = ".json"
+#: Parts of the longest path of a record.
+_DEPTH = 4
 
 _UNSAFE = re.compile(rb"[^a-z0-9._-]")
 _UNSAFE_IN_FOLDER = re.compile(rb"[^a-z0-9_-]")
@@ -134,6 +137,34 @@ class GitSnapshot(Snapshot):
         key = _key_at(path)
         if key is not None and key.startswith(prefix):
             yield key
+
+    def changed(self, since: Snapshot) -> Iterable[str] | None:
+        if not isinstance(since, GitSnapshot) or since._objects is not self._objects:
+            return None
+        try:
+            return list(self._differing((), since.root, self.root))
+        except Unavailable:
+            # The older state may be gone by now, and nobody needs it.
+            return None
+
+    def _differing(
+        self, path: tuple[str, ...], before: pygit2.Oid | None, after: pygit2.Oid | None
+    ) -> Iterator[str]:
+        """Keys below ``path`` that two trees (None: none) do not share; equal folders are skipped."""
+        was = {} if before is None else self._objects.tree(before)
+        now = {} if after is None else self._objects.tree(after)
+        for name in {**was, **now}:
+            old, new = was.get(name), now.get(name)
+            if old == new:
+                continue
+            place = (*path, name)
+            below = [entry.oid if entry is not None and entry.is_tree else None for entry in (old, new)]
+            if below != [None, None] and len(place) < _DEPTH:
+                yield from self._differing(place, *below)
+            if any(entry is not None and not entry.is_tree for entry in (old, new)):
+                key = _key_at(place)
+                if key is not None:
+                    yield key
 
 
 def _overlap(folder: str, prefix: str) -> bool:

@@ -6,7 +6,7 @@ which no member of the fleet knows. The first thing that should not be raises `V
 invariant.
 The state is judged as it grows, so the checker needs no history of it.
 
-I12 (one comment per outbox entry) is judged where there is an outbox.
+I12 (one comment per outbox entry) is judged by `sentinel.testing.checking.outbox`, which is shown both sides.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from sentinel.testing.checking.records import RecordRules
 from sentinel.testing.checking.truth import Sender, Truth, Violation
 
 __all__ = ["Checker", "Sender", "Violation"]
+
+#: States in which nothing more happens by itself.
+AT_REST = ENDED | {"awaiting_approval"}
 
 
 class Checker:
@@ -101,7 +104,7 @@ class Checker:
         """A process of a task began; ``order`` is what it was told to do (``type``, ``args``)."""
         if self._records.claims.get((task, epoch)) != incarnation:
             raise Violation("I4", at, f"{incarnation} started {task} at epoch {epoch} without a claim")
-        approved = self._records.submitted[task]
+        approved = self._records.claimed[task, epoch]
         differing = [name for name in order if encode(order[name]) != encode(approved[name])]
         if differing:
             raise Violation("I9", at, f"what runs of {task} differs from what was approved: {differing}")
@@ -137,7 +140,7 @@ class Checker:
             document = self._find(task)
             if document is None:
                 raise Violation("I7", at, f"task {task} is lost")
-            if document["state"] not in ENDED:
+            if document["state"] not in AT_REST:
                 raise Violation(
                     "liveness", at, f"task {task} is still {document['state']} at epoch {document['epoch']}"
                 )
@@ -159,7 +162,7 @@ class Checker:
         return [
             task
             for task in self._records.submitted
-            if (document := self._find(task)) is not None and document["state"] not in ENDED
+            if (document := self._find(task)) is not None and document["state"] not in AT_REST
         ]
 
     def _find(self, task: str) -> Document | None:

@@ -6,7 +6,7 @@ import pytest
 
 from sentinel.errors import BadRecord
 from sentinel.model.codec import MAX_DOCUMENT_BYTES
-from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Refused, Store
+from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Refused, Store, Written
 from sentinel.testing.workbench import StoreBench, attempt, landed, transaction
 
 #: Neither JSON nor anything else.
@@ -96,6 +96,23 @@ class SnapshotConformance:
         snapshot = one.read()
         assert sorted(snapshot.list("tasks/build")) == ["tasks/build-1", "tasks/build-2"]
         assert keys <= set(snapshot.list(""))
+
+    def test_what_changed_between_two_snapshots_names_every_key_that_differs(self, one: Store) -> None:
+        keys = {"fleets", "tasks/a", "tasks/b", "tasks/c", "locks/.floor", "done/x"}
+        landed(one, transaction(dict.fromkeys(keys, ABSENT), {key: {} for key in keys}))
+        before = one.read()
+        written: dict[str, Written] = {
+            "fleets": {"n": 1},
+            "tasks/a": {"n": 2},
+            "tasks/b": DELETE,
+            "done/b": {},
+            "shared/n/é": {},
+        }
+        landed(one, transaction({key: before.version(key) for key in written}, written))
+        after = one.read()
+        for changed in (after.changed(before), before.changed(after)):
+            assert changed is None or set(changed) >= written.keys()
+        assert not after.changed(after)
 
     @pytest.mark.parametrize("name", ["a", "0", "a.lock", "x.y", ".floor", "a" * 128, "con", "head", "fleet"])
     def test_any_id_can_be_part_of_a_key(self, one: Store, name: str) -> None:

@@ -90,6 +90,7 @@ class FaultyStore(Store):
     def __init__(self, inner: Store, plan: Plan | None = None) -> None:
         self.inner = inner
         self.host_folder = inner.host_folder
+        self.hears = inner.hears
         #: Writes that wait to be released, oldest first. A test may also throw them away.
         self.held: list[Held] = []
         self._plan = plan

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -48,8 +49,12 @@ _TIMES = (
     LeaseTimes(5.0, 30.0),
     LeaseTimes(5.0, 30.0),
 )
+#: Where files are that live in memory.
+_MEMORY = "/dev/shm"
 #: Most peers that a store tells of every change.
 _MOST_WATCHERS = 10
+#: Part of the seeds in which the daemons are paced.
+_PACED = 0.25
 #: Virtual seconds, after the last fault, in which everything must have ended.
 SETTLED_WITHIN = 1_800.0
 
@@ -74,6 +79,8 @@ class SimulationOptions:
     fault_every: float = 20.0
     #: Fixed times; None draws them from the seed.
     times: LeaseTimes | None = None
+    #: Whether limits of the store pace the daemons, in their own way each; None draws it from the seed.
+    paced: bool | None = None
     #: Whether scripts hold locks, too.
     locks: bool = True
     #: Share of the tasks that take their worker down.
@@ -99,7 +106,9 @@ class Report:
 
 def simulate(seed: int, options: SimulationOptions | None = None) -> Report:
     """Run one seed to its end or to the first violation. Raises what product code raised by mistake."""
-    with tempfile.TemporaryDirectory(prefix="sentinel-simulation-") as folder:
+    # A file that is replaced every few virtual seconds need not reach a disk.
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="sentinel-simulation-", dir=memory) as folder:
         return _Simulation(seed, options or SimulationOptions(), Path(folder)).run()
 
 
@@ -144,6 +153,9 @@ class _Simulation:
             times=self._times,
             poll=self._times.interval,
             slots=options.slots,
+            paced=random.Random(f"{seed}/paced").random() < _PACED
+            if options.paced is None
+            else options.paced,
         )
         executions.take_down = self._workers.take_down
         self._faulty_until = options.minutes * 60.0

@@ -51,8 +51,16 @@ def commands(group: LazyGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str
 
 def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     assert isinstance(main, LazyGroup)
-    changes = {"init", "worker start", "workers remove", "tasks submit", "tasks cancel", "tasks retry"}
-    changes |= {"failover run"}
+    changes = {
+        "failover run",
+        "init",
+        "worker start",
+        "workers remove",
+        "tasks submit",
+        "tasks cancel",
+        "tasks retry",
+        "tasks approve",
+    }
     changes |= {f"locks {verb}" for verb in ("acquire", "renew", "release", "run")}
     neither = {"demo", "completion"}
     for path, command in commands(main):

@@ -12,7 +12,7 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import NoProof
 from sentinel.fleet.view import Reader, View
 from sentinel.model.ids import IdSource
-from sentinel.model.lease import LeaseTimes
+from sentinel.model.lease import POLL, LeaseTimes
 from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission
@@ -43,6 +43,7 @@ class Member:
         beat_store: Store | None = None,
         max_tasks: int = 2,
         types: tuple[str, ...] = ("work",),
+        poll: float = POLL,
     ) -> None:
         self.worker = worker
         self.store = store or MemoryStore(world.fleet)
@@ -63,6 +64,7 @@ class Member:
             max_tasks=max_tasks,
             types=frozenset(types),
             balancer=find("least_loaded"),
+            poll=poll,
         )
         counters = Counters()
         self.work = Work(
@@ -97,7 +99,6 @@ class Member:
         self.beat = Beat(
             store=beat_store or MemoryStore(world.fleet),
             clock=world.clock,
-            times=TIMES,
             incarnation=self.incarnation.id,
             worker=worker,
             lease=self.lease,

@@ -16,7 +16,7 @@ from sentinel.model.layout import session_register
 from sentinel.model.worker import Session
 from sentinel.peer.peer import Phase
 from sentinel.store.base import Committed, Outcome, Transaction
-from sentinel.store.memory import MemoryStore
+from sentinel.store.memory import Commit, MemoryStore
 from sentinel.testing.faults import Fault, FaultyStore
 from tests.peer.harness import TIMES, Member, World
 
@@ -267,7 +267,8 @@ def test_a_result_whose_task_record_became_unreadable_is_dropped_and_the_peer_go
     member = world.member("w")
     world.submit("t", "u")
     world.settle(member)
-    world.fleet.head.state["tasks/t"] = b"{"  # type: ignore[index]  # planted behind the store's back
+    head = world.fleet.head
+    world.fleet.history.append(Commit(head.revision + 1, (), {**head.state, "tasks/t": b"{"}))
     world.submit("v")
     member.overseer.finish("t@1")
     member.overseer.finish("u@1")

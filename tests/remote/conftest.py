@@ -21,6 +21,9 @@ from tests.remote import servers  # noqa: E402
 from tests.remote.bench import RemoteBench  # noqa: E402
 from tests.remote.proxy import Proxy, proxy  # noqa: E402
 
+#: Whether tests that take minutes run, too.
+LONG = os.environ.get("SENTINEL_LONG") == "1"
+
 #: Makes a bench on a server: through the ``port`` of a proxy, if one is given.
 MakeBench = Callable[..., RemoteBench]
 
@@ -60,7 +63,6 @@ def web(http_server: servers.SmartHttp) -> Iterator[servers.SmartHttp]:
     """The web server; what a test changes of it is taken back."""
     yield http_server
     http_server.password = None
-    http_server.requests.clear()
 
 
 @pytest.fixture

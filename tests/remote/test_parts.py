@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import time
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sentinel.store.git_answers import Pushed, judge_push, last_words
 from sentinel.store.git_process import Ran, installed_git, run_group
 from sentinel.store.high_water import HighWater
 from sentinel.store.history import transaction_ids
-from sentinel.store.pace import JITTER, Pace
+from sentinel.store.pace import Pace
 from sentinel.store.slots import take_slot
 from sentinel.testing.clock import ManualClock
 from sentinel.testing.workbench import landed, transaction
@@ -176,17 +176,15 @@ def test_the_mark_is_shared_and_survives(tmp_path: Path) -> None:
 
 
 def test_looks_become_rare_at_rest_and_frequent_after_news() -> None:
-    pace = Pace(random.Random(1), fastest=1.0, slowest=8.0)
-    now, pauses = 0.0, []
+    pace, pauses = Pace(fastest=1.0, slowest=8.0), []
     for _ in range(12):
-        pace.looked(now, moved=False)
-        pauses.append(pace.due - now)
-        now = pace.due
-    assert pauses[0] <= 1.5 * (1 + JITTER)
-    assert 8.0 * (1 - JITTER) <= pauses[-1] <= 8.0 * (1 + JITTER)
-    assert len(set(pauses)) == len(pauses)
-    pace.looked(now, moved=True)
-    assert pace.due - now <= 1.0 * (1 + JITTER)
+        pace.looked(moved=False)
+        pauses.append(pace.pause)
+    assert pauses[0] == 1.5
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 8.0
+    pace.looked(moved=True)
+    assert pace.pause == 1.0
 
 
 def test_waiting_at_rest_asks_seldom(file_bench: RemoteBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +204,9 @@ def test_waiting_at_rest_asks_seldom(file_bench: RemoteBench, monkeypatch: pytes
     store.close()
     # Five minutes at a look every ten seconds, and a few more at the beginning.
     assert 20 <= len(looks) <= 60
+    # Chance varies the pauses, so that many clients do not ask in step.
+    pauses = [later - sooner for sooner, later in itertools.pairwise(looks)]
+    assert len(set(pauses[-10:])) == 10
 
 
 def test_a_lock_that_a_killed_git_left_in_a_mirror_stops_nobody(

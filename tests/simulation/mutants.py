@@ -52,6 +52,7 @@ def scenario(weights: Mapping[str, float] | None = None, **more: Any) -> Simulat
         "fault_every": 8.0,
         "times": FAST,
         "faults": dict(FAULTS) if weights is None else dict(weights),
+        "paced": False,
     }
     return SimulationOptions(**{**settings, **more})
 
@@ -168,6 +169,30 @@ def deadline_extended_by_unconfirmed_beats(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "sending", sending)
 
 
+def shorter_ttl_kept_from_the_supervisor(patch: pytest.MonkeyPatch) -> None:
+    """The supervisor is told of what confirmed beats give, and not of what an unconfirmed one may take."""
+    original = Lease.sending
+
+    def sending(self: Lease, seq: int, sent: float, ttl: float) -> None:
+        tell, self._extend = self._extend, lambda deadline: None
+        original(self, seq, sent, ttl)
+        self._extend = tell
+
+    patch.setattr(Lease, "sending", sending)
+
+
+def ttl_of_another_beat(patch: pytest.MonkeyPatch) -> None:
+    """Every beat gives the time of the longest that was ever announced."""
+    original = Lease.sending
+    longest: dict[int, float] = {}
+
+    def sending(self: Lease, seq: int, sent: float, ttl: float) -> None:
+        longest[id(self)] = max(ttl, longest.get(id(self), 0.0))
+        original(self, seq, sent, longest[id(self)])
+
+    patch.setattr(Lease, "sending", sending)
+
+
 def join_that_does_not_guard_the_id(patch: pytest.MonkeyPatch) -> None:
     """Joining expects nothing of what is registered under the id."""
     original = registry.join
@@ -268,6 +293,18 @@ MUTANTS: Sequence[Mutant] = (
         patch=deadline_extended_by_unconfirmed_beats,
         caught_as=frozenset({"I6"}),
         options=scenario({"partition": 3.0}),
+    ),
+    Mutant(
+        name="shorter TTL kept from the supervisor",
+        patch=shorter_ttl_kept_from_the_supervisor,
+        caught_as=frozenset({"I6"}),
+        options=scenario({"pause": 6.0, "slow-replies": 2.0}, paced=True, seconds=60.0, fault_every=3.0),
+    ),
+    Mutant(
+        name="ttl of another beat",
+        patch=ttl_of_another_beat,
+        caught_as=frozenset({"I6"}),
+        options=scenario({"partition": 3.0}, paced=True, seconds=60.0),
     ),
     Mutant(
         name="join that does not guard the id",

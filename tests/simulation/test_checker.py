@@ -11,6 +11,7 @@ from sentinel.model import layout
 from sentinel.model.lease import GRACE, work_limit
 from sentinel.store.base import ABSENT, DELETE, Expected, Transaction, Written
 from sentinel.testing.checker import Checker, Sender, Violation
+from sentinel.testing.checking.specification import spec_hash
 
 TTL = 10.0
 LIMIT = work_limit(TTL) + GRACE
@@ -377,3 +378,66 @@ def test_a_task_that_never_ends_is_a_lack_of_liveness(history: History) -> None:
     history.task("t")
     with violated("liveness"):
         history.checker.at_rest(1000.0)
+
+
+def from_outside(kind: str = "issue", *, approved: bool = True, **fields: Any) -> dict[str, Any]:
+    """The fields of a task from outside, approved as it stands or not at all."""
+    source = {"kind": kind, "name": "12"}
+    document = {"type": "work", "args": {}, "positional": [], **fields}
+    approval = {"spec": spec_hash(document)} if approved else None
+    return {**fields, "source": source, "approval": approval}
+
+
+def test_a_task_from_outside_that_was_approved_passes(history: History) -> None:
+    history.join("inc")
+    history.task("t", **from_outside(approved=False), state="awaiting_approval")
+    history.task("t", **from_outside(), rev=2)
+    history.task(
+        "t", **from_outside(), by="inc", state="running", rev=3, epoch=1, owner="w", incarnation="inc"
+    )
+
+
+def test_a_task_from_outside_that_nobody_approved_and_waits_for_a_worker_is_i9(history: History) -> None:
+    with violated("I9"):
+        history.task("t", **from_outside(approved=False))
+
+
+def test_a_task_that_runs_under_the_approval_of_something_else_is_i9(history: History) -> None:
+    history.join("inc")
+    history.task("t", **from_outside())
+    with violated("I9"):
+        history.task(
+            "t",
+            **{**from_outside(), "args": {"path": "/"}},
+            by="inc",
+            state="running",
+            rev=2,
+            epoch=1,
+            owner="w",
+            incarnation="inc",
+        )
+
+
+def test_a_task_of_the_store_whose_specification_changes_is_i9(history: History) -> None:
+    history.task("t")
+    with violated("I9"):
+        history.task("t", rev=2, state="cancelled", args={"path": "/"})
+
+
+def test_a_changed_file_may_follow_what_is_done(history: History) -> None:
+    history.join("inc")
+    history.task("t", **from_outside("file"))
+    running: dict[str, Any] = {"by": "inc", "owner": "w", "incarnation": "inc", "epoch": 1}
+    history.task("t", **from_outside("file"), **running, state="running", rev=2)
+    history.task("t", **from_outside("file"), **running, state="done", rev=3)
+    history.task("t", **from_outside("file", args={"path": "docs"}), rev=4, run=2, epoch=1)
+
+
+def test_another_run_of_an_issue_that_is_done_is_i8(history: History) -> None:
+    history.join("inc")
+    history.task("t", **from_outside())
+    running: dict[str, Any] = {"by": "inc", "owner": "w", "incarnation": "inc", "epoch": 1}
+    history.task("t", **from_outside(), **running, state="running", rev=2)
+    history.task("t", **from_outside(), **running, state="done", rev=3)
+    with violated("I8"):
+        history.task("t", **from_outside(args={"path": "docs"}), rev=4, run=2, epoch=1)

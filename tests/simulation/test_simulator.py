@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from sentinel.peer.peer import Peer
+from sentinel.testing.simulation import baton
 from sentinel.testing.simulation.campaign import campaign
+from sentinel.testing.simulation.carriers import Greenlets, Threads
 from sentinel.testing.simulation.faults import FAULTS
 from sentinel.testing.simulator import SimulationOptions, simulate
 
@@ -38,6 +40,14 @@ def test_a_history_does_not_depend_on_the_order_of_hashes() -> None:
         [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=300
     )
     assert told.stdout.strip() == simulate(11, SHORT).digest
+
+
+def test_threads_and_greenlets_give_one_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = []
+    for carrier in (Threads, Greenlets):
+        monkeypatch.setattr(baton, "best_carrier", carrier)
+        histories.append(simulate(11, SHORT).digest)
+    assert histories[0] == histories[1]
 
 
 def test_a_bug_in_the_product_ends_the_simulation_with_what_led_to_it(

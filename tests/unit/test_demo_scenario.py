@@ -63,6 +63,7 @@ class MadeUpFleet:
 
     def __init__(self, library: Path, clock: ManualClock) -> None:
         self.store = self
+        self.place = "made up"
         self.peers = {name: MadeUpPeer(name) for name in ("demo-1", "demo-2", "demo-3")}
         self.records: dict[str, Task] = {}
         self.slots = 2

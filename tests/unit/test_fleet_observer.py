@@ -201,4 +201,4 @@ def test_saving_leaves_no_temporary_file(path: Path) -> None:
 
 def test_the_file_is_plain_json(path: Path) -> None:
     kept_at(path, ("x", "v1", 10.0, 20.0))
-    assert json.loads(path.read_bytes())["sightings"] == {"x": ["v1", 10.0, 20.0]}
+    assert json.loads(path.read_bytes())["sightings"] == {"x": ["v1", 10.0, 20.0, 0.0]}

@@ -121,3 +121,12 @@ def test_what_is_watched_are_the_living_and_the_tickets(fleet: Bench) -> None:
     fleet.put(held_lock("ticket"), held_lock("held", incarnation="inc1"), held_lock("free").free())
     fleet.drop("incarnations/inc2")
     assert set(failover.watched(fleet.view(), fleet.registers())) == {NAME, "locks/ticket"}
+
+
+def test_each_live_incarnation_has_its_own_turn_to_tidy_up(fleet: Bench) -> None:
+    assert sorted(failover.turn(fleet.view(), NAME, name) for name in ("inc1", "inc2")) == [0, 1]
+
+
+def test_the_same_incarnation_is_not_the_first_to_tidy_up_after_everything(fleet: Bench) -> None:
+    names = [session_register(f"gone-{number}") for number in range(50)]
+    assert {failover.turn(fleet.view(), name, "inc1") for name in names} == {0, 1}

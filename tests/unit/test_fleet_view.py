@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from sentinel.errors import BadRecord
+from sentinel.errors import BadRecord, Unavailable
 from sentinel.fleet import tasks
-from sentinel.fleet.view import Reader, load_session
+from sentinel.fleet.view import Reader, View, load_session
+from sentinel.model.codec import Document, encode
 from sentinel.model.layout import LOCK_FLOOR, session_register
 from sentinel.model.task import Task
-from sentinel.store.base import Register
+from sentinel.store.base import Expected, Register, Snapshot
 from sentinel.store.memory import MemorySnapshot
-from tests.unit.builders import FAILED, WALL, Bench, ended, held_lock, incarnation, session, task, worker
+from tests.unit.builders import (
+    FAILED,
+    WALL,
+    Bench,
+    ended,
+    held_lock,
+    incarnation,
+    running,
+    session,
+    task,
+    worker,
+)
 
 FUTURE = b'{"format":2,"rev":1,"tx":"t"}'
 LARGE = b'{"format":1,"x":"' + b"x" * 1_000_000 + b'"}'
@@ -73,6 +87,87 @@ def test_the_floor_of_locks_is_no_lock(bench: Bench) -> None:
     bench.tear(LOCK_FLOOR, b'{"format":1,"rev":1,"tx":"t","epoch":7}')
     view = bench.view()
     assert (dict(view.locks), view.problems) == ({}, ())
+
+
+class Forgetful(Snapshot):
+    """A snapshot that cannot tell what changed."""
+
+    def __init__(self, inner: Snapshot) -> None:
+        self.revision = inner.revision
+        self._inner = inner
+
+    def get(self, key: str) -> Document | None:
+        return self._inner.get(key)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return self._inner.list(prefix)
+
+    def version(self, key: str) -> Expected:
+        return self._inner.version(key)
+
+
+def shown(view: View) -> list[object]:
+    return [
+        view.tasks,
+        view.workers,
+        view.incarnations,
+        view.locks,
+        view.unreadable.keys(),
+        view.running,
+        view.pending,
+        view.living,
+    ]
+
+
+@pytest.mark.parametrize("telling", [True, False], ids=["told-what-changed", "not-told"])
+def test_a_reader_that_followed_every_step_sees_what_a_new_one_sees(full: Bench, telling: bool) -> None:
+    follower = Reader()
+    steps: list[Callable[[], None]] = [
+        lambda: full.put(task("test"), worker("w2", "inc2")),
+        lambda: full.put(running("deploy", incarnation="inc2"), incarnation("inc2", "w2")),
+        lambda: full.tear("tasks/test"),
+        lambda: full.tear("incarnations/inc1"),
+        lambda: full.tear("incarnations/inc1", encode({**incarnation().document(), "format": 1})),
+        lambda: full.drop("tasks/test"),
+        lambda: full.drop("incarnations/inc2"),
+        lambda: full.put(ended("deploy")),
+        lambda: full.drop("locks/deploy"),
+    ]
+    for step in steps:
+        step()
+        now = full.snapshot()
+        followed = follower.view(now if telling else Forgetful(now))
+        assert shown(followed) == shown(Reader().view(now))
+
+
+def test_a_view_that_was_made_before_stays_as_it_was(full: Bench) -> None:
+    reader = Reader()
+    before = reader.view(full.snapshot())
+    was = [dict(before.tasks), dict(before.incarnations), dict(before.running)]
+    full.put(running("other"), incarnation("inc2", "w2"))
+    full.drop("tasks/build")
+    reader.view(full.snapshot())
+    assert [before.tasks, before.incarnations, before.running] == was
+
+
+def test_a_reader_whose_store_failed_in_the_middle_misses_nothing_the_next_time(
+    full: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader()
+    reader.view(full.snapshot())
+    full.put(task("one"), task("two"))
+
+    def get(self: MemorySnapshot, key: str) -> Document | None:
+        if key == "tasks/two":
+            raise Unavailable("gone")
+        return original(self, key)
+
+    original = MemorySnapshot.get
+    with monkeypatch.context() as patch:
+        patch.setattr(MemorySnapshot, "get", get)
+        with pytest.raises(Unavailable):
+            reader.view(full.snapshot())
+    assert set(reader.view(full.snapshot()).tasks) == {"build", "one", "two"}
 
 
 @pytest.fixture

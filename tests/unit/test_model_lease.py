@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sentinel.model.lease import GRACE, RATE_ERROR, LeaseTimes, work_limit
+from sentinel.model.lease import GRACE, POLL, RATE_ERROR, LeaseTimes, work_limit
 
 RATES = st.floats(1 - RATE_ERROR, 1 + RATE_ERROR)
 
@@ -112,3 +112,12 @@ def test_the_bound_counts_the_longer_of_my_threshold_and_what_was_announced(
     times = LeaseTimes(2, 10)
     bound = times.takeover_bound(poll=0, jitter=0, round_trip=0, announced=announced)
     assert bound == pytest.approx(counts / 0.9 + times.write_timeout)
+
+
+@pytest.mark.parametrize(("interval", "poll"), [(1, 1.0), (6, 2.0), (30, 10.0), (3600, 10.0)])
+def test_a_store_on_another_host_is_looked_at_less_often_but_thrice_an_interval(
+    interval: float, poll: float
+) -> None:
+    times = LeaseTimes(interval, 4 * interval + 2)
+    assert times.poll(remote=True) == poll
+    assert times.poll(remote=False) == POLL

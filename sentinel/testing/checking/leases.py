@@ -16,6 +16,8 @@ class LeaseRules:
         self._truth = truth
         #: Register → true times at which it changed, and the version that it then had.
         self._changes: dict[str, tuple[list[float], list[str | None]]] = {}
+        #: Version of a register → the TTL that it announced.
+        self._announced: dict[str, float] = {}
 
     # -- registers -------------------------------------------------------------------------------------
 
@@ -39,6 +41,8 @@ class LeaseRules:
         times, versions = self._changes.setdefault(name, ([], []))
         times.append(at)
         versions.append(version)
+        if version is not None and document is not None:
+            self._announced[version] = float(document["ttl"])
 
     def _judge(
         self, at: float, before: Known | None, document: Document, sent_at: float, sender: Sender
@@ -50,7 +54,8 @@ class LeaseRules:
             # Over one that is gone a seal takes nothing: its register was removed, and is so again.
             if life is not None and life.gone_at is None and not sealed_before:
                 since = life.joined_at if before is None else before.landed_at
-                self._ground(at, life, since, before, document, sender)
+                ttl = None if before is None else float(before.document["ttl"])
+                self._ground(at, life, since, ttl, document, sender)
             return
         if sealed_before:
             raise Violation("I11", at, f"a beat of {incarnation} landed over its seal")
@@ -60,6 +65,7 @@ class LeaseRules:
             if life.running:
                 self._in_time(at, life)
             life.beat_sent_at = sent_at
+            life.beat_ttl = float(document["ttl"])
 
     def seal_sent(
         self,
@@ -84,14 +90,15 @@ class LeaseRules:
         if (versions[place] if place >= 0 else None) != expected:
             return
         since = times[place] if place >= 0 else life.joined_at
-        self._ground(seen_at, life, since, self._truth.registers.get(name), document, sender, asked_at=at)
+        ttl = None if expected is None else self._announced[expected]
+        self._ground(seen_at, life, since, ttl, document, sender, asked_at=at)
 
     def _ground(
         self,
         at: float,
         life: Life,
         since: float,
-        before: Known | None,
+        announced: float | None,
         document: Document,
         sender: Sender,
         *,
@@ -102,8 +109,7 @@ class LeaseRules:
             if life.id not in self._truth.dead:
                 raise Violation("I5", when, f"{life.id} was sealed as proven dead, and it is not")
             return
-        announced = 0.0 if before is None else float(before.document.get("ttl", 0.0))
-        needed = max(life.ttl, announced)
+        needed = max(life.ttl, announced or 0.0)
         silence = (at - since) * sender.rate
         if silence < needed - EPSILON:
             raise Violation(
@@ -141,7 +147,7 @@ class LeaseRules:
     def _in_time(self, at: float, life: Life) -> None:
         if life.beat_sent_at is None:
             raise Violation("I6", at, f"a task of {life.id} runs, and no beat of it ever landed")
-        limit = life.beat_sent_at + (work_limit(life.ttl) + GRACE) / life.rate
+        limit = life.beat_sent_at + (work_limit(life.beat_ttl) + GRACE) / life.rate
         limit = max(limit, life.excused_until)
         if at > limit + EPSILON:
             raise Violation(

@@ -1,4 +1,4 @@
-"""I1–I4, I8, I11: what may become of tasks, workers, incarnations and locks from one commit to the next."""
+"""I1–I4, I8, I9, I11: what tasks, workers, incarnations and locks may become from commit to commit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from sentinel.model import layout
 from sentinel.model.codec import Document
-from sentinel.model.task import ENDED
+from sentinel.model.task import ENDED, WAITING
 from sentinel.store.base import DELETE, Transaction
+from sentinel.testing.checking.specification import spec_hash, spec_of
 from sentinel.testing.checking.truth import EPSILON, Known, Sender, Truth, Violation
 
 
@@ -24,6 +25,8 @@ class RecordRules:
         self.acquired: dict[tuple[str, int], str] = {}
         #: What was asked for when the id was first submitted.
         self.submitted: dict[str, Document] = {}
+        #: (task, epoch) → the record as it was claimed, which is what may run.
+        self.claimed: dict[tuple[str, int], Document] = {}
         self._lock_epochs: dict[str, int] = {}
         self._at = 0.0
 
@@ -96,8 +99,9 @@ class RecordRules:
     def _submitted(self, name: str, after: Document) -> None:
         if name in self.submitted:
             raise self._bad("I8", f"task {name} began anew although it was there before")
-        if (after["rev"], after["epoch"], after["run"], after["state"]) != (1, 0, 1, "pending"):
+        if (after["rev"], after["epoch"], after["run"]) != (1, 0, 1) or after["state"] not in WAITING:
             raise self._bad("I3", f"task {name} begins at rev {after['rev']}, epoch {after['epoch']}")
+        self._approved(name, after)
         self.submitted[name] = after
 
     def _result(self, name: str, after: Document, transaction: Transaction) -> None:
@@ -113,25 +117,40 @@ class RecordRules:
     ) -> None:
         was, now = before["state"], after["state"]
         claimed = was == "pending" and now == "running"
+        self._approved(name, after)
+        changed = spec_of(before) != spec_of(after)
+        if changed and (after.get("source") is None or was == "running" or now not in WAITING):
+            raise self._bad("I9", f"what {name} is to do changed while {was}: {transaction.note!r}")
         if after["epoch"] != before["epoch"] + (1 if claimed else 0):
             raise self._bad(
                 "I2", f"task {name} goes from epoch {before['epoch']} to {after['epoch']}, {was} to {now}"
             )
         if was in ENDED:
-            if was == "done" or now != "pending" or after["run"] != before["run"] + 1:
+            # A file that was changed asks for a run of something else; nothing else comes after `done`.
+            over = was == "done" and not (changed and after["source"]["kind"] == "file")
+            if over or now not in WAITING or after["run"] != before["run"] + 1:
                 raise self._bad("I8", f"run {before['run']} of {name} ended as {was}, then: {now}")
-        elif after["run"] != before["run"]:
+        elif after["run"] != before["run"] + (1 if changed and before["attempt"] else 0):
             raise self._bad("I8", f"{name} goes to run {after['run']} while {was}")
         elif claimed:
             self._acts(after["incarnation"], sender, transaction)
             self.claims[name, after["epoch"]] = after["incarnation"]
+            self.claimed[name, after["epoch"]] = after
         elif was == "running" and now == "running":
             if (before["incarnation"], before["owner"]) != (after["incarnation"], after["owner"]):
                 raise self._bad("I4", f"{name} changed hands without a claim: {transaction.note!r}")
         elif was == "running":
             self._freed(name, before, after, sender, transaction)
-        elif now != "cancelled":
+        elif now not in WAITING | {"cancelled"} or (now == was and not changed):
             raise self._bad("I4", f"{name} goes from {was} to {now}: {transaction.note!r}")
+
+    def _approved(self, name: str, after: Document) -> None:
+        """What came from outside waits for a worker, and runs, only as somebody approved it."""
+        if after.get("source") is None or after["state"] not in ("pending", "running"):
+            return
+        approval = after.get("approval")
+        if approval is None or approval["spec"] != spec_hash(after):
+            raise self._bad("I9", f"{name} is {after['state']}, and nobody approved it as it stands")
 
     def _freed(
         self, name: str, before: Document, after: Document, sender: Sender, transaction: Transaction

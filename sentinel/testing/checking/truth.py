@@ -57,6 +57,8 @@ class Life:
     left: bool = False
     #: True time at which the last of its landed beats was sent; None before the first.
     beat_sent_at: float | None = None
+    #: The TTL that it announced.
+    beat_ttl: float = 0.0
     #: True time until which its supervisor could not act (it was stopped), if later than its deadline.
     excused_until: float = 0.0
     #: Run → (task, epoch) of the processes that run now.

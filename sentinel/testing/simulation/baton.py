@@ -1,11 +1,11 @@
-"""One baton: any number of threads, of which only the holder runs, in virtual time.
+"""One baton: any number of actors, of which only the holder runs, in virtual time.
 
 An actor gives the baton up whenever it waits; whoever holds it takes the next entry off a heap that is sorted
 by virtual time, with a random number from the seed between entries of one time. So what runs when is a
 function of the seed alone, and every place where an actor waits is one where anything else may happen first.
 
-Each actor has a lock of its own to sleep on, and the thread that waits looks for the next actor itself: a
-switch costs one release and one acquire, and none at all when the next actor is the one that waited.
+The actor that waits looks for the next one itself, so a switch is one step, and none at all when the next
+actor is the one that waited. What actors are made of is `sentinel.testing.simulation.carriers`' business.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from sentinel.testing.simulation.carriers import Carrier, Strand, best_carrier
+
 #: How often something may happen at one moment of virtual time before it is taken for an endless loop.
 _MOST_AT_ONCE = 100_000
-#: Bytes of a simulated thread's stack.
-_STACK = 512 * 1024
 
 
 class Killed(BaseException):
-    """Ends the thread of an actor whose process is dead. No product code catches it."""
+    """Ends an actor whose process is dead. No product code catches it."""
 
 
 class Stuck(Exception):
@@ -42,20 +41,21 @@ Happening = Callable[[], "Actor | None"]
 
 
 class Actor:
-    """A thread that runs only while it holds the baton."""
+    """What would be a thread, and runs only while it holds the baton."""
+
+    #: What carries it.
+    strand: Strand
 
     def __init__(self, baton: Baton, name: str, number: int) -> None:
         self.name = name
         #: Killed at its next switch point.
         self.dead = False
-        #: Its thread has ended.
+        #: It has ended.
         self.over = False
-        #: What is to happen when its thread has ended.
+        #: What is to happen when it has ended.
         self.afterwards: list[Callable[[], None]] = []
         self._baton = baton
         self._number = number
-        self._gate = threading.Lock()
-        self._gate.acquire()
         self._pauses = 0
         #: It could run but for being paused.
         self._held_back = False
@@ -81,7 +81,7 @@ class Actor:
             self._baton.after(0.0, self._go)
 
     def kill(self) -> None:
-        """Let its thread end, at its next switch point; nothing that it does counts any more."""
+        """Let it end, at its next switch point; nothing that it does counts any more."""
         if self.dead or self.over:
             return
         self.dead = True
@@ -118,10 +118,15 @@ class Actor:
 
 
 class Baton:
-    """Virtual time, and who runs in it. Made and run by one thread, which is an actor itself: it may wait
-    like all others, and gets to hear of what went wrong anywhere."""
+    """Virtual time, and who runs in it. Whoever made it runs it, and is an actor itself: it may wait like all
+    others, and gets to hear of what went wrong anywhere."""
 
-    def __init__(self, rng: random.Random, switched: Callable[[float, int], None]) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        switched: Callable[[float, int], None],
+        carrier: Carrier | None = None,
+    ) -> None:
         #: True time in seconds since the beginning.
         self.now = 0.0
         self._rng = rng
@@ -129,7 +134,9 @@ class Baton:
         self._heap: list[tuple[float, float, int, Happening]] = []
         self._numbers = itertools.count()
         self._at_once = 0
+        self._carrier = carrier if carrier is not None else best_carrier()
         self._main = Actor(self, "main", 0)
+        self._main.strand = self._carrier.main()
         self._current = self._main
         self._actors: list[Actor] = []
         self._failure: BaseException | None = None
@@ -151,34 +158,33 @@ class Baton:
         actor = Actor(self, name, len(self._actors) + 1)
         self._actors.append(actor)
 
-        def body() -> None:
-            actor._gate.acquire()
+        def body() -> Strand:
             try:
                 if not actor.dead:
                     run()
             except Killed:
                 pass
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that runs the baton
+            except BaseException as error:  # noqa: BLE001 - it is raised again where the baton is run
                 self.fail(error)
             actor.over = True
             for then in actor.afterwards:
                 then()
-            self._pass_on(self._next())
+            self._current = self._next()
+            return self._current.strand
 
-        before = threading.stack_size(_STACK)
-        threading.Thread(target=body, name=name, daemon=True).start()
-        threading.stack_size(before)
+        actor.strand = self._carrier.strand(name, body)
         self.after(0.0, actor._go)
         return actor
 
-    def wait(self, seconds: float, wake: Callable[[Any], Actor | None]) -> Any:
-        """Give up the baton until ``wake`` (from `Actor.waker`) is called, or for so many seconds.
+    def wait(self, seconds: float | None, wake: Callable[[Any], Actor | None]) -> Any:
+        """Give up the baton until ``wake`` (from `Actor.waker`) is called, or for so many seconds if given.
 
         What it was called with, or `TIMED_OUT`. Raises `Killed`.
         """
         actor = self._current
         actor._waiting = True
-        self.after(seconds, lambda: wake(TIMED_OUT))
+        if seconds is not None:
+            self.after(seconds, lambda: wake(TIMED_OUT))
         self._switch(actor)
         value, actor._value = actor._value, None
         return value
@@ -202,15 +208,14 @@ class Baton:
         self._switch(main)
 
     def close(self) -> None:
-        """Kill every actor and wait until all their threads have ended."""
+        """Kill every actor and wait until all have ended."""
         self._closing = True
         self._heap.clear()
         for actor in self._actors:
             if not actor.over:
                 actor.dead = True
                 self._current = actor
-                actor._gate.release()
-                self._main._gate.acquire()
+                self._main.strand.give_way(actor.strand)
         self._current = self._main
 
     def fail(self, error: BaseException) -> None:
@@ -222,17 +227,13 @@ class Baton:
         """Let others run until it is ``actor``'s turn again."""
         successor = self._next()
         if successor is not actor:
-            self._pass_on(successor)
-            actor._gate.acquire()
+            self._current = successor
+            actor.strand.give_way(successor.strand)
         self._current = actor
         if actor.dead:
             raise Killed
         if actor is self._main and self._failure is not None:
             raise self._failure
-
-    def _pass_on(self, successor: Actor) -> None:
-        self._current = successor
-        successor._gate.release()
 
     def _next(self) -> Actor:
         """Let happen what comes next, until that is an actor's turn."""
@@ -248,7 +249,7 @@ class Baton:
                 if self._at_once > _MOST_AT_ONCE:
                     raise Stuck(f"{_MOST_AT_ONCE} things happened at {at:.6f} s")
                 actor = what()
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that runs the baton
+            except BaseException as error:  # noqa: BLE001 - it is raised again where the baton is run
                 self.fail(error)
                 break
             if actor is not None:

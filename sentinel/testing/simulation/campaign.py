@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import os
 import traceback
 from collections.abc import Iterator, Sequence
 
@@ -46,18 +45,8 @@ def campaign(seeds: Sequence[int], options: SimulationOptions, *, jobs: int) -> 
             yield judge(seed, options)
         return
     context = multiprocessing.get_context("spawn")
-    numbers = context.Value("i", 0)
-    with context.Pool(jobs, initializer=_settle_down, initargs=(numbers,), maxtasksperchild=50) as pool:
+    with context.Pool(jobs, maxtasksperchild=50) as pool:
         yield from pool.imap_unordered(_judge, [(seed, options) for seed in seeds])
-
-
-def _settle_down(numbers: multiprocessing.sharedctypes.Synchronized[int]) -> None:
-    """Stay on one processor: handing the baton to a thread on another one costs more than all the rest."""
-    with numbers.get_lock():
-        number = numbers.value
-        numbers.value += 1
-    processors = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {processors[number % len(processors)]})
 
 
 def _judge(job: tuple[int, SimulationOptions]) -> Verdict:

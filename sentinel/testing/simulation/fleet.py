@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sentinel.fleet.balancers import find
+from sentinel.fleet.pacing import Pacing
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
 from sentinel.model.worker import Worker
 from sentinel.peer.notify import Notifier
@@ -16,6 +18,7 @@ from sentinel.peer.service import Service, ServiceOptions
 from sentinel.peer.work import Plan
 from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.machine import Machine, Process, Universe
+from sentinel.testing.simulation.pacing import Whim
 from sentinel.testing.simulation.workload import WORK, make_plan
 
 
@@ -41,6 +44,7 @@ class Workers:
         times: LeaseTimes,
         poll: float,
         slots: int,
+        paced: bool = False,
     ) -> None:
         self._universe = universe
         self._rng = rng
@@ -50,6 +54,7 @@ class Workers:
         self._times = times
         self._poll = poll
         self._slots = slots
+        self._paced = paced
         #: Worker id → its daemon, alive or not.
         self._running: dict[str, Process] = {}
         self._homes = {f"w{number + 1}": hosts[number % len(hosts)] for number in range(count)}
@@ -114,6 +119,7 @@ class Workers:
             slots=self._slots,
             types=(WORK,),
             plan=make_plan,
+            pacing=Whim(self._times, self._poll, process.rng()) if self._paced else None,
         )
 
 
@@ -126,23 +132,32 @@ def serve(
     slots: int,
     types: Sequence[str],
     plan: Callable[[Path], Plan],
+    pacing: Pacing | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Be the worker daemon, until it is told to stop or cannot go on."""
+    serve_as(
+        process,
+        Worker(id=worker, incarnation="", hostname=process.machine.name, max_tasks=slots, types=tuple(types)),
+        PeerOptions(
+            worker=worker,
+            times=times,
+            max_tasks=slots,
+            types=frozenset(types),
+            balancer=find("least_loaded"),
+            poll=poll,
+            pacing=pacing,
+            **(options or {}),
+        ),
+        plan,
+    )
+
+
+def serve_as(process: Process, worker: Worker, peer: PeerOptions, plan: Callable[[Path], Plan]) -> None:
+    """The same with a registration and options of the caller's."""
     machine = process.machine
     Service(
-        options=ServiceOptions(
-            worker=Worker(
-                id=worker, incarnation="", hostname=machine.name, max_tasks=slots, types=tuple(types)
-            ),
-            peer=PeerOptions(
-                worker=worker,
-                times=times,
-                max_tasks=slots,
-                types=frozenset(types),
-                balancer=find("least_loaded"),
-                poll=poll,
-            ),
-        ),
+        options=ServiceOptions(worker=worker, peer=peer),
         open_store=process.open_store,
         make_plan=plan,
         state_folder=machine.state_folder,

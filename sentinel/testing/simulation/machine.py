@@ -134,7 +134,7 @@ class Process:
         """Who it is for the checker."""
         return Sender(process=self.name, incarnation=self.incarnation, rate=self.machine.timing.rate)
 
-    def open_store(self) -> Store:
+    def open_store(self, *, timeout: float | None = None) -> Store:
         """A new connection."""
         self._connections += 1
         universe = self._universe
@@ -146,7 +146,7 @@ class Process:
             weather=universe.weather,
             link=self.machine.link,
             caller=self,
-            timeout=universe.timeout,
+            timeout=universe.timeout if timeout is None else timeout,
             watched=universe.watched,
         )
 

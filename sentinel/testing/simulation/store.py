@@ -12,7 +12,7 @@ import bisect
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 #: How many states are kept for reads that lag.
 _STATES = 400
+#: How many parsed records are kept.
+_PARSED = 20_000
 
 
 class Caller(Protocol):
@@ -64,11 +66,25 @@ class _Seen(Snapshot):
         self._state = commit.state
         self._version_of = server.version_of
         self._listed = server.listed
+        self._history = server.fleet.history
+        self._parsed = server.parsed
 
     def get(self, key: str) -> Document | None:
         data = self._state.get(key)
         # Nobody writes past the port here, so what the port has checked is not checked again.
         return None if data is None else json.loads(data)
+
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        # Whoever reads a version gets the one frozen value.
+        data = self._state.get(key)
+        if data is None:
+            return None
+        known: T | None = self._parsed.get((key, data, parse))
+        if known is None:
+            if len(self._parsed) > _PARSED:
+                self._parsed.clear()
+            known = self._parsed[key, data, parse] = parse(key, json.loads(data))
+        return known
 
     def list(self, prefix: str) -> Iterator[str]:
         found = self._listed.get((self.number, prefix))
@@ -79,6 +95,12 @@ class _Seen(Snapshot):
     def version(self, key: str) -> Expected:
         data = self._state.get(key)
         return ABSENT if data is None else self._version_of(data)
+
+    def changed(self, since: Snapshot) -> Iterable[str] | None:
+        if not isinstance(since, _Seen) or since.number > self.number:
+            return None
+        commits = self._history[since.number + 1 : self.number + 1]
+        return {key: None for commit in commits for tx in commit.transactions for key in tx.write}
 
 
 class Server:
@@ -95,11 +117,12 @@ class Server:
         self._versions: dict[bytes, str] = {}
         #: (commit, folder) → its keys, for the newest commits.
         self.listed: dict[tuple[int, str], list[str]] = {}
-        self._registers: dict[bytes, Register] = {}
+        #: (key, bytes, function) → what the function made of it.
+        self.parsed: dict[tuple[str, bytes, Callable[[str, Document], Any]], Any] = {}
         self._senders: dict[str, Sender] = {}
         self._commit_times = [0.0]
         self._register_times = [0.0]
-        self._register_states: list[dict[str, bytes]] = [{}]
+        self._register_states: list[dict[str, Register]] = [{}]
         #: Called when the state has moved.
         self.moved: list[Callable[[], None]] = []
 
@@ -157,7 +180,12 @@ class Server:
             now = self._baton.now
             written = None if document is DELETE else document
             self._register_times.append(now)
-            self._register_states.append(dict(self.fleet.registers))
+            registers = dict(self._register_states[-1])
+            if written is None:
+                registers.pop(name, None)
+            else:
+                registers[name] = Register(outcome.revision, json.loads(self.fleet.registers[name]))
+            self._register_states.append(registers)
             if len(self._register_states) > _STATES:
                 self._register_states[-_STATES - 1] = {}
             version = outcome.revision or None
@@ -170,8 +198,7 @@ class Server:
         newest = len(self._register_times) - 1
         wanted = bisect.bisect_right(self._register_times, self._baton.now - lag) - 1 if lag else newest
         number = max(wanted, at_least, newest - _STATES + 1, 0)
-        state = self._register_states[number]
-        return number, {name: self._register(data) for name, data in state.items()}
+        return number, self._register_states[number]
 
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         """Store blobs."""
@@ -184,13 +211,6 @@ class Server:
     def audit(self, limit: int, after: str | None) -> list[Entry]:
         """The newest commits."""
         return self._store.audit(limit, after)
-
-    def _register(self, data: bytes) -> Register:
-        found = self._registers.get(data)
-        if found is None:
-            found = Register(_hash(data), json.loads(data))
-            self._registers[data] = found
-        return found
 
 
 class SimulatedStore(Store):
@@ -218,8 +238,8 @@ class SimulatedStore(Store):
         self._caller = caller
         #: Seconds after which a call that was not answered is given up.
         self._timeout = timeout
-        #: Whether the store tells of changes; otherwise `wait` looks at times, as over a network.
-        self._watched = watched
+        # Otherwise `wait` looks at times, as over a network.
+        self.hears = watched
         self._seen = 0
         self._seen_registers = 0
         #: True time at which the store answered the last look at registers whose answer arrived.
@@ -291,7 +311,7 @@ class SimulatedStore(Store):
 
     def wait(self, timeout: float) -> bool:
         self._baton.check()
-        if not self._watched:
+        if not self.hears:
             self._baton.sleep(max(0.0, timeout))
             return self._server.revision != self._seen
         wake = self._baton.current.waker()
@@ -329,7 +349,11 @@ class SimulatedStore(Store):
 
         if way.request is not None:
             baton.after(way.request, arrive)
-        answer = baton.wait(self._timeout, wake)
+        # Whether the answer comes in time is settled already.
+        in_time = (
+            way.request is not None and way.reply is not None and way.request + way.reply < self._timeout
+        )
+        answer = baton.wait(None if in_time else self._timeout, wake)
         if answer is TIMED_OUT:
             self._note(f"{what}: no answer")
             if write:

@@ -1,0 +1,29 @@
+"""What registered workers say of the task types that they run, for submitters that do not know them."""
+
+from __future__ import annotations
+
+from sentinel.fleet.submission import Declared
+from sentinel.fleet.view import View
+
+
+def registered_limits(view: View, name: str) -> Declared | None:
+    """What the first registered worker that runs the type ``name`` says of its time-out and retries."""
+    for worker in sorted(view.workers.values(), key=lambda worker: worker.id):
+        limits = worker.limits.get(name)
+        if limits is not None:
+            retries = limits.get("retries")
+            return Declared(
+                origin=f"worker {worker.id}",
+                timeout=limits.get("timeout"),
+                retries=None if retries is None else int(retries),
+            )
+    return None
+
+
+def registered_types(view: View) -> dict[str, str]:
+    """Task types of registered workers → the first of them, by id."""
+    return {
+        name: f"worker {worker.id}"
+        for worker in sorted(view.workers.values(), key=lambda worker: worker.id, reverse=True)
+        for name in worker.types
+    }

@@ -1,0 +1,230 @@
+"""What GitHub allows, shared out: from limits and fleet to intervals, and to what they will cost. Pure.
+
+**github://** State and sessions go by git, and pushes are what is scarce: six a minute to one repository, all
+peers together. Most of them are dealt out as turns, evenly over the wall clock: each worker has one turn for
+its beat and one for a change of the state; what it has to say meanwhile waits for its turn and goes as one
+push. The rest is left for intake, people's commands and takeovers. So the interval between two beats grows
+with the fleet, and the announced session TTL with it, in the proportion that is configured.
+
+**github+api://** Everything is a request, and all peers with one token share its hour. A peer looks once for
+each beat; what that costs all peers together must fit into what is left of the hour.
+
+Issues are read and answered by the API in both cases: intake and mirror get a share of the hour, and never
+more content than an hour may have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from sentinel.fleet.pacing import Forecast, Rhythm, Seen, Turn
+from sentinel.model.lease import LeaseTimes
+
+Kind = Literal["github", "github+api"]
+
+#: Part of a limit that is planned with; what is left is for people, retries and what nobody foresaw.
+PLANNED = 0.8
+#: Pushes of one worker in a round of turns: its beat, and a change of the state.
+TURNS_OF_A_WORKER = 2
+#: Part of a turn in which its push begins, so that the pushes of two turns keep their distance.
+_OPEN = 0.5
+#: Shortest pause between two looks of a peer by git, in seconds, and the part of the reads that looks get.
+_LOOK_PAUSE = 5.0
+_LOOK_SHARE = 1 / 3
+#: Longest interval between two beats that is announced, whatever is left of the hour, in seconds.
+LONGEST_INTERVAL = 3600.0
+#: Shortest pause between two rounds of intake, in seconds: each may end in a push, which has no turn. And the
+#: part of the hour that intake gets at most.
+INTAKE_PAUSE = 60.0
+_INTAKE_SHARE = 0.2
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """GitHub's limits; the defaults are the published ones. Infinity stands for none."""
+
+    #: Recommended for one repository, whoever pushes.
+    pushes_a_minute: float = 6.0
+    reads_a_second: float = 15.0
+    #: Of one token; GitHub says how many in each answer.
+    requests_an_hour: float = 5000.0
+    points_a_minute: float = 900.0
+    contents_a_minute: float = 80.0
+    contents_an_hour: float = 500.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """What is left of a token's hour, as GitHub said last."""
+
+    remaining: float
+    #: Seconds until the hour begins anew.
+    reset_in: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCosts:
+    """Requests of the API store that are charged, as metered at its tests' proxy."""
+
+    #: One beat.
+    beat: float = 3.0
+    #: One look that shows something new, without the sessions.
+    look: float = 4.0
+    #: Reading one session that has changed.
+    session: float = 1.0
+    #: One commit of any number of transactions.
+    commit: float = 4.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCosts:
+    """Charged requests of intake and mirror for one task that came from an issue."""
+
+    #: Requests of one round of intake that finds something new; one that finds nothing is free (304).
+    round: float = 3.0
+    #: Requests of taking in one issue, and of showing its task until it is closed.
+    task: float = 8.0
+    #: Those of them that create content.
+    contents: float = 1.0
+
+
+API = ApiCosts()
+ISSUES = IssueCosts()
+
+
+def requests_an_hour(allowed: Allowance, credit: Credit | None) -> float:
+    """Requests an hour that may be planned with until the hour begins anew.
+
+    As many as the limit gives, or fewer when others have used the token: what is left is spread over what is
+    left of the hour, so that it is not gone before.
+    """
+    most = PLANNED * allowed.requests_an_hour
+    if credit is None or math.isinf(most):
+        return most
+    return min(most, PLANNED * credit.remaining * 3600.0 / max(credit.reset_in, 1.0))
+
+
+def rhythm(
+    kind: Kind,
+    base: LeaseTimes,
+    seen: Seen,
+    allowed: Allowance,
+    credit: Credit | None = None,
+    tasks_an_hour: float = 0.0,
+) -> Rhythm:
+    """How one worker goes on. ``base`` are the configured times, which are never shortened."""
+    if kind == "github":
+        return _by_turns(base, seen, allowed)
+    return _by_requests(base, seen, requests_an_hour(allowed, credit), tasks_an_hour)
+
+
+def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
+    looks = _LOOK_SHARE * allowed.reads_a_second
+    poll = max(_LOOK_PAUSE, seen.workers / looks)
+    planned = PLANNED * allowed.pushes_a_minute
+    # Sessions of `locks run` beat as their users wish; they never get more than half.
+    a_minute = max(planned / 2, planned - seen.other_beats)
+    if math.isinf(a_minute):
+        return Rhythm(times=base, poll=poll)
+    turn = 60.0 / a_minute
+    every = turn * TURNS_OF_A_WORKER * seen.workers
+    times = stretched(base, every)
+    mine = seen.place / seen.workers
+    return Rhythm(
+        times=times,
+        poll=poll,
+        beat=Turn(every=times.interval, offset=times.interval * mine, lasts=turn * _OPEN),
+        push=Turn(every=every, offset=every * mine + turn, lasts=turn * _OPEN),
+    )
+
+
+def _by_requests(base: LeaseTimes, seen: Seen, an_hour: float, tasks_an_hour: float) -> Rhythm:
+    left = an_hour - 2 * API.commit * tasks_an_hour
+    if math.isinf(left):
+        return Rhythm(times=base, poll=base.poll(remote=True))
+    a_round = seen.workers * (API.beat + API.look + API.session * seen.workers)
+    # However many tasks there are: beats come first.
+    interval = 3600.0 * a_round / max(left, an_hour / 2, 1.0)
+    times = stretched(base, min(interval, LONGEST_INTERVAL))
+    return Rhythm(
+        times=times,
+        poll=max(times.interval, base.poll(remote=True)),
+        beat=Turn(
+            every=times.interval,
+            offset=times.interval * seen.place / seen.workers,
+            lasts=times.interval / seen.workers * _OPEN,
+        ),
+    )
+
+
+def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
+    """The times with at least ``interval`` seconds between two beats, and the TTL in proportion."""
+    if interval <= base.interval:
+        return base
+    return LeaseTimes(interval, interval * base.stale / base.interval)
+
+
+def intake_pause(an_hour: float) -> float:
+    """Seconds between two rounds of intake, when ``an_hour`` requests may be planned with."""
+    most = _INTAKE_SHARE * an_hour
+    return max(INTAKE_PAUSE, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
+
+
+def mirror_pause(allowed: Allowance) -> float:
+    """Least seconds between two creations of content, on average; updates that come sooner become one."""
+    a_second = PLANNED * min(allowed.contents_an_hour / 3600.0, allowed.contents_a_minute / 60.0)
+    return 0.0 if math.isinf(a_second) else 1.0 / a_second
+
+
+def after_reset(place: int, workers: int, spread: float = 60.0) -> float:
+    """Seconds that a worker waits after the hour began anew, so that not all begin at once."""
+    return spread * (place + 0.5) / max(workers, place + 1)
+
+
+def forecast(
+    kind: Kind,
+    base: LeaseTimes,
+    *,
+    workers: int,
+    tasks_an_hour: float = 0.0,
+    outputs: float = 1.0,
+    allowed: Allowance,
+) -> Forecast:
+    """What a fleet will send. ``outputs`` is the part of the tasks that write anything."""
+    seen = Seen(workers=workers, place=0)
+    found = rhythm(kind, base, seen, allowed, tasks_an_hour=tasks_an_hour)
+    pause = intake_pause(requests_an_hour(allowed, None))
+    rounds = 3600.0 / pause
+    # Rounds of intake in which there is something new.
+    news = rounds * _some(tasks_an_hour / rounds)
+    requests = ISSUES.round * news + ISSUES.task * tasks_an_hour
+    beats = workers * 3600.0 / found.times.interval
+    state = news + tasks_an_hour * (2 + outputs)
+    if found.push is not None:
+        turns = workers * 3600.0 / found.push.every
+        state = news + turns * _some(tasks_an_hour * (2 + outputs) / turns)
+    looks = workers * 3600.0 / found.poll
+    points = 5 * ISSUES.task * tasks_an_hour / 60
+    if kind == "github+api":
+        requests += beats * API.beat + looks * (API.look + workers * API.session) + state * API.commit
+        points += (beats * API.beat + state * API.commit) * 5 / 60
+    by_git = kind == "github"
+    return Forecast(
+        kind=kind,
+        workers=workers,
+        tasks_an_hour=tasks_an_hour,
+        rhythm=found,
+        pushes_a_minute=(beats + state) / 60 if by_git else 0.0,
+        reads_a_second=looks / 3600 if by_git else 0.0,
+        requests_an_hour=requests,
+        points_a_minute=points,
+        contents_an_hour=min(ISSUES.contents * tasks_an_hour, 3600.0 / max(mirror_pause(allowed), 1e-9)),
+        limits=dataclasses.asdict(allowed),
+    )
+
+
+def _some(expected: float) -> float:
+    """The chance of at least one of ``expected`` events that know nothing of each other."""
+    return 1.0 - math.exp(-expected)

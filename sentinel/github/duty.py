@@ -1,0 +1,410 @@
+"""The duty of a peer on GitHub: take in issues and files, heed commands, and show what became of them.
+
+All peers have it and one does it: who holds the lock `github.intake`, as an incarnation, so that it is free
+when that is gone, by leaving or by failover. Every transaction expects the lock as it was read and the
+incarnation's record: whoever lost either writes nothing. Requests to GitHub cannot be fenced like that; so
+none of them decides anything, and what one of them spoils is seen in the next look and made right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from sentinel.errors import BadRecord, LockHeld, LockLost, StoreError
+from sentinel.fleet import locks
+from sentinel.fleet.declared import registered_limits, registered_types
+from sentinel.fleet.duty import Duty, Post
+from sentinel.fleet.observer import Observer
+from sentinel.fleet.submission import Declared
+from sentinel.fleet.view import Reader, load_lock
+from sentinel.fleet.why import why
+from sentinel.github import feed, files, outbox
+from sentinel.github.commands import command
+from sentinel.github.comment import Material
+from sentinel.github.errors import Limited
+from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
+from sentinel.github.intake import Case, Decision, Look, Rules
+from sentinel.github.mirror import Mirror, records_of
+from sentinel.github.records import OutboxEntry, Seen
+from sentinel.github.trust import Policy
+from sentinel.model import layout
+from sentinel.model.codec import decode
+from sentinel.model.redaction import Redactor
+from sentinel.model.task import Task
+from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
+from sentinel.store.transact import Change
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for a folder of files that was not there.
+_FOLDER_PAUSE = 300.0
+#: Seconds that one step says things before it looks again at what people do.
+_SAYING = 20.0
+#: Failures of single issues after which a step gives up.
+_FAILURES = 3
+#: Tries of a batch of which something moved.
+_TRIES = 3
+#: Largest stored result that is shown, in bytes.
+_MAX_RESULT = 64 * 1024
+#: Shortest pause, in seconds, between two steps that have more to do.
+_SOON = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How issues are dealt with; the settings `github.issues`."""
+
+    enabled: bool = True
+    #: Seconds between two looks at GitHub.
+    poll: float = 30.0
+    policy: Policy = dataclasses.field(default_factory=Policy)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, object]) -> Options:
+        """The options that settings of these names give; what is missing has its default."""
+        known: dict[str, object] = {
+            name: settings[name] for name in ("enabled", "poll") if settings.get(name) is not None
+        }
+        least = settings.get("permission") or "write"
+        allow, approvers = settings.get("allow") or (), settings.get("approvers") or ()
+        assert isinstance(allow, Iterable)
+        assert isinstance(approvers, Iterable)
+        policy = Policy(least=least, allow=frozenset(allow), approvers=frozenset(approvers))  # type: ignore[arg-type]  # checked by the settings
+        return cls(**known, policy=policy)  # type: ignore[arg-type]  # checked by the settings
+
+
+class Lost(Exception):
+    """The lock or the incarnation is not ours any more."""
+
+
+class IssueDuty(Duty):
+    """Issues and files as tasks, one peer at a time."""
+
+    def __init__(
+        self, post: Post, hub: Hub, repository: str, options: Options, redactor: Redactor | None = None
+    ) -> None:
+        self._post = post
+        self._hub = hub
+        self._path = repository
+        self._options = options
+        self._redactor = redactor or Redactor()
+        self._store = post.transactor.store
+        self._clock = post.clock
+        self._reader = Reader()
+        self._outbox = outbox.Outbox()
+        self._me: int | None = None
+        self._asked_me = False
+        #: Where the next look goes on; None until it was read from the store.
+        self._seen: Seen | None = None
+        self._no_folder_until = float("-inf")
+        self._hints: set[int] = set()
+        self._mutex = threading.Lock()
+
+    def changed(self, number: int) -> None:
+        """Issue ``number`` may have changed: it is looked at in the next step. From any thread.
+
+        For whoever hears of changes before a look would show them, such as a webhook.
+        """
+        with self._mutex:
+            self._hints.add(number)
+        self._post.wake()
+
+    def tick(self) -> float:
+        """One step, if the lock is ours or can be had; after how many seconds the next is due.
+
+        Raises store errors; whatever was not finished is done by the next step, of whichever peer.
+        """
+        if not self._options.enabled or not self._hold():
+            return self._options.poll
+        try:
+            return self._step()
+        except Lost:
+            log.info("%s does not deal with GitHub any more", self._post.worker)
+            self._seen = None
+            return self._options.poll
+
+    def close(self) -> None:
+        """Close the client of GitHub."""
+        close = getattr(self._hub, "close", None)
+        if close is not None:
+            close()
+
+    # -- the lock ---------------------------------------------------------------------------------------
+
+    def _hold(self) -> bool:
+        if self._is_mine(self._store.read()):
+            return True
+
+        def decide(snapshot: Snapshot) -> tuple[Transaction | None, bool]:
+            if self._is_mine(snapshot):
+                return None, True
+            transaction, _ = locks.acquire(
+                self._post.transactor.change(snapshot),
+                snapshot,
+                layout.INTAKE_LOCK,
+                holder=self._post.worker,
+                incarnation=self._post.incarnation,
+                ttl=0.0,
+                # Who holds it otherwise is for the control loops to judge; this takes what is free.
+                observer=Observer(),
+                wall=self._clock.wall(),
+            )
+            return transaction, True
+
+        try:
+            self._post.transactor.transact(decide)
+        except (LockHeld, LockLost):
+            return False
+        log.info("%s deals with GitHub from now on", self._post.worker)
+        self._seen = None
+        return True
+
+    def _is_mine(self, snapshot: Snapshot) -> bool:
+        lock = load_lock(snapshot, layout.INTAKE_LOCK)
+        return lock is not None and lock.incarnation == self._post.incarnation
+
+    def _guarded(self, snapshot: Snapshot) -> Change:
+        """A change that lands only while lock and incarnation are ours. Raises `Lost`."""
+        if not self._is_mine(snapshot):
+            raise Lost
+        change = self._post.transactor.change(snapshot)
+        change.expect_present(layout.lock_key(layout.INTAKE_LOCK))
+        return change.expect_present(layout.incarnation_key(self._post.incarnation))
+
+    # -- one step ---------------------------------------------------------------------------------------
+
+    def _step(self) -> float:
+        if not self._asked_me:
+            self._me = myself(self._hub)
+            self._asked_me = True
+        recognition = outbox.Recognition(self._hub, self._path, self._me)
+        with self._mutex:
+            hints, self._hints = self._hints, set()
+        try:
+            news = feed.look(self._hub, self._path, self._since())
+            finished = self._take_in(news, hints)
+            self._make_right(recognition, news)
+            if finished:
+                self._seen = dataclasses.replace(news.seen, rev=self._since().rev, tx=self._since().tx)
+        except BaseException:
+            with self._mutex:
+                self._hints |= hints
+            raise
+        self._take_in_files()
+        said_all = self._say(recognition)
+        return self._options.poll if finished and said_all else _SOON
+
+    def _since(self) -> Seen:
+        if self._seen is None:
+            self._seen = _stored_seen(self._store.read())
+        return self._seen
+
+    # -- taking in --------------------------------------------------------------------------------------
+
+    def _take_in(self, news: feed.News, hints: set[int]) -> bool:
+        """Decide what each issue that changed comes to; True when nothing of it is left for another step."""
+        ask = Enquiry(self._hub, self._path)
+        looks = list(self._looks(news, hints, ask))
+        finished = True
+        for _ in range(_TRIES):
+            if not looks:
+                return finished
+            snapshot = self._store.read()
+            batch = [
+                (look, decision.transaction, decision.again)
+                for look in looks
+                if (decision := self._decide(snapshot, look, ask)) is not None
+                and decision.transaction is not None
+            ]
+            outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
+            looks = []
+            for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, Conflicted):
+                    looks.append(look)
+                elif isinstance(outcome, Refused):
+                    log.error("the store refused %r: %s", transaction.note, outcome.reason)
+                elif again:
+                    finished = False
+        return finished and not looks
+
+    def _looks(self, news: feed.News, hints: set[int], ask: Enquiry) -> Iterator[Look]:
+        issues: dict[int, Issue | None] = dict(news.issues)
+        commands: dict[int, list[Comment]] = {}
+        for comment in news.comments:
+            if command(comment.body) is not None:
+                commands.setdefault(comment.issue, []).append(comment)
+        for number in sorted(issues.keys() | commands.keys() | hints):
+            if number not in issues or number in hints:
+                # A command is heeded on what its issue says now.
+                issues[number] = ask.issue(number)
+            yield Look(number=number, issue=issues[number], comments=tuple(commands.get(number, ())))
+
+    def _decide(self, snapshot: Snapshot, look: Look, ask: Enquiry) -> Decision | None:
+        try:
+            case = Case(
+                self._guarded(snapshot),
+                snapshot,
+                look,
+                ask=ask,
+                rules=self._rules(),
+                explain=self._explain,
+                nonce=self._post.ids.nonce(),
+                wall=self._clock.wall(),
+            )
+            return case.decide()
+        except BadRecord as problem:
+            log.error("issue %d is left alone: %s", look.number, problem)
+            return None
+
+    def _rules(self) -> Rules:
+        place = self._post.place
+        return Rules(
+            policy=self._options.policy,
+            types=place.types,
+            registered=self._registered,
+            timeout=place.timeout,
+            retries=place.retries,
+        )
+
+    def _registered(self, snapshot: Snapshot) -> dict[str, Declared]:
+        view = self._reader.view(snapshot)
+        return {
+            name: registered_limits(view, name) or Declared(origin=origin)
+            for name, origin in registered_types(view).items()
+        }
+
+    def _explain(self, task: Task) -> str:
+        view = self._reader.view(self._store.read())
+        place = self._post.place
+        reason = why(
+            task,
+            view,
+            self._store.published(),
+            wall=self._clock.wall(),
+            balancer=place.balancer,
+            options=place.balancer_options,
+        )
+        return reason.text
+
+    def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
+        """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""
+        if not transactions:
+            return ()
+        batch = list(transactions)
+        seen = self._since()
+        stored = _stored_seen(snapshot)
+        if (seen.issues, seen.comments) != (stored.issues, stored.comments):
+            change = self._guarded(snapshot)
+            change.put(layout.SEEN, dataclasses.replace(seen, rev=stored.rev, tx=stored.tx))
+            batch.append(change.transaction(f"read GitHub up to {seen.issues}"))
+        outcomes = self._post.transactor.retrying()(self._store.commit, batch)
+        return outcomes[: len(transactions)]
+
+    # -- files ------------------------------------------------------------------------------------------
+
+    def _take_in_files(self) -> None:
+        if self._clock.now() < self._no_folder_until:
+            return
+        found = files.listing(self._hub, self._path)
+        if found is None:
+            self._no_folder_until = self._clock.now() + _FOLDER_PAUSE
+        snapshot = self._store.read()
+        known = files.known_paths(snapshot)
+        rules, wall = self._rules(), self._clock.wall()
+        batch: list[Transaction | None] = []
+        for path, sha in (found or {}).items():
+            if path not in known or known[path].blob != sha:
+                data = files.content(self._hub, self._path, sha)
+                change = self._guarded(snapshot)
+                taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)
+                batch.append(taken)
+        for path in sorted(known.keys() - (found or {}).keys()):
+            batch.append(files.withdraw(self._guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
+        self._commit(snapshot, [transaction for transaction in batch if transaction is not None])
+
+    # -- saying -----------------------------------------------------------------------------------------
+
+    def _make_right(self, recognition: outbox.Recognition, news: feed.News) -> None:
+        """Take note of what stands on GitHub and should not: doubles, other words, other labels."""
+        snapshot = self._store.read()
+        found = self._outbox.amiss(snapshot, news.issues.values(), news.comments)
+        self._take_note(snapshot, outbox.without_doubles(self._hub, self._path, recognition, found))
+
+    def _say(self, recognition: outbox.Recognition) -> bool:
+        """Say what is due; False when some of it is left for another step."""
+        snapshot = self._store.read()
+        until = self._clock.now() + _SAYING
+        shown: list[OutboxEntry] = []
+        failures = 0
+        due = self._outbox.due(snapshot)
+        left = len(due)
+        try:
+            for entry in sorted(due, key=lambda entry: entry.number):
+                if self._clock.now() >= until:
+                    break
+                mirror = Mirror(self._hub, self._path, recognition, entry)
+                try:
+                    record, task = records_of(snapshot, entry.number)
+                    mirror.show(snapshot, record, task, self._material(task))
+                    left -= 1
+                except BadRecord as problem:
+                    log.error("nothing can be said on issue %d: %s", entry.number, problem)
+                    left -= 1
+                except Limited:
+                    raise
+                except StoreError as error:
+                    failures += 1
+                    if failures >= _FAILURES:
+                        raise
+                    log.warning("issue %d: %s; again later", entry.number, error)
+                finally:
+                    if mirror.entry != entry:
+                        shown.append(mirror.entry)
+        finally:
+            self._take_note(snapshot, shown)
+        return left == failures
+
+    def _take_note(self, snapshot: Snapshot, entries: Sequence[OutboxEntry]) -> None:
+        """Keep what is out now. What does not land is found again by its marker."""
+        self._commit(
+            snapshot,
+            [
+                self._guarded(snapshot)
+                .put(layout.outbox_key(entry.number), entry)
+                .transaction(f"said on issue {entry.number}")
+                for entry in entries
+            ],
+        )
+
+    def _material(self, task: Task | None) -> Material:
+        if task is None or not task.ended:
+            return Material(redactor=self._redactor)
+        result = task.result
+        if task.result_blob is not None:
+            result = self._large(task.result_blob)
+        log_blob = (task.log or {}).get("blob")
+        data = self._store.kept(str(log_blob)) if log_blob else None
+        return Material(redactor=self._redactor, result=result, log=data)
+
+    def _large(self, blob: str) -> object:
+        data = self._store.kept(blob)
+        if data is None:
+            return "(it is not kept any more)"
+        if len(data) > _MAX_RESULT:
+            return f"({len(data):,} bytes, too large to be shown here)"
+        try:
+            return decode(data, limit=_MAX_RESULT)
+        except ValueError:
+            return "(it cannot be read)"
+
+
+def _stored_seen(snapshot: Snapshot) -> Seen:
+    try:
+        document = snapshot.get(layout.SEEN)
+        return Seen() if document is None else Seen.load(layout.SEEN, document)
+    except BadRecord as problem:
+        log.warning("%s; reading everything that is open", problem)
+        return Seen()

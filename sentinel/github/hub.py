@@ -1,0 +1,183 @@
+"""What is asked of GitHub here, and how its answers read: issues, comments, people, events.
+
+`Hub` is the part of `sentinel.github.api.Api` that issues need, so that tests can stand in for it. What comes
+back was written by anybody: each value is read by type, and what is not as documented counts as absent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+from sentinel.github.errors import Declined, Missing, Unauthorised
+from sentinel.github.trust import Person, permission_of, person_of
+
+#: The label that makes an issue a request.
+LABEL = "sentinel"
+#: What the labels of states begin with.
+STATE_LABEL = "sentinel:"
+
+
+class Answer(Protocol):
+    """GitHub's answer, as `sentinel.github.api.Reply`."""
+
+    @property
+    def body(self) -> Any: ...
+
+
+class Hub(Protocol):
+    """Reads and mutations; both raise as `sentinel.github.api.Api` does."""
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer: ...
+
+    def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]: ...
+
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, content: bool = False
+    ) -> Answer: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """An issue as GitHub showed it."""
+
+    number: int
+    author: Person | None
+    body: str
+    open: bool
+    labels: frozenset[str]
+    created_at: str
+    updated_at: str
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it asks to be taken for a task."""
+        return LABEL in self.labels
+
+    @property
+    def state_labels(self) -> frozenset[str]:
+        """The states that its labels tell of."""
+        return frozenset(
+            name.removeprefix(STATE_LABEL) for name in self.labels if name.startswith(STATE_LABEL)
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """A comment on an issue as GitHub showed it."""
+
+    id: int
+    issue: int
+    author: Person | None
+    body: str
+    created_at: str
+    updated_at: str
+
+
+def issue_of(raw: object) -> Issue | None:
+    """The issue in GitHub's JSON; None for a pull request, and for what is no issue."""
+    if not isinstance(raw, Mapping) or type(raw.get("number")) is not int or raw.get("pull_request"):
+        return None
+    labels = raw.get("labels")
+    names = [
+        item.get("name") if isinstance(item, Mapping) else item
+        for item in (labels if isinstance(labels, list) else [])
+    ]
+    return Issue(
+        number=raw["number"],
+        author=person_of(raw.get("user")),
+        body=_text(raw.get("body")),
+        open=raw.get("state") == "open",
+        labels=frozenset(name for name in names if isinstance(name, str)),
+        created_at=_text(raw.get("created_at")),
+        updated_at=_text(raw.get("updated_at")),
+    )
+
+
+def comment_of(raw: object) -> Comment | None:
+    """The comment in GitHub's JSON; None for what is no comment on an issue."""
+    if not isinstance(raw, Mapping) or type(raw.get("id")) is not int:
+        return None
+    number = _text(raw.get("issue_url")).rpartition("/")[2]
+    if not (number.isascii() and number.isdigit() and len(number) < 16):
+        return None
+    return Comment(
+        id=raw["id"],
+        issue=int(number),
+        author=person_of(raw.get("user")),
+        body=_text(raw.get("body")),
+        created_at=_text(raw.get("created_at")),
+        updated_at=_text(raw.get("updated_at")),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+class Enquiry:
+    """Facts of one look, each asked for once. All raise store errors when GitHub cannot be asked."""
+
+    def __init__(self, hub: Hub, repository: str) -> None:
+        self._hub = hub
+        self._path = repository
+        self._permissions: dict[int, str] = {}
+        self._events: dict[int, list[Mapping[str, Any]]] = {}
+
+    def permission(self, person: Person | None) -> str:
+        """What a person may do in the repository now; ``none`` for one who has nothing to do with it."""
+        if person is None or person.bot:
+            return "none"
+        if person.id not in self._permissions:
+            try:
+                answer = self._hub.get(f"{self._path}/collaborators/{_quoted(person.login)}/permission")
+                self._permissions[person.id] = permission_of(answer.body, person)
+            except Missing:
+                self._permissions[person.id] = "none"
+        return self._permissions[person.id]
+
+    def labelled_by(self, issue: Issue) -> Person | Literal["author"] | None:
+        """Who put our label on an issue last; None when that account is gone.
+
+        GitHub tells of a label that was there from the beginning as its author's; not everything that
+        speaks GitHub's language tells of it at all.
+        """
+        for event in reversed(self._of(issue.number)):
+            label = event.get("label")
+            if event.get("event") == "labeled" and isinstance(label, Mapping) and label.get("name") == LABEL:
+                return person_of(event.get("actor"))
+        return "author"
+
+    def reopened_by(self, number: int) -> Person | None:
+        """Who opened an issue again last; None when that is not known."""
+        for event in reversed(self._of(number)):
+            if event.get("event") == "reopened":
+                return person_of(event.get("actor"))
+        return None
+
+    def issue(self, number: int) -> Issue | None:
+        """An issue by its number; None when it is gone, or moved to another repository."""
+        try:
+            return issue_of(self._hub.get(f"{self._path}/issues/{number}").body)
+        except Missing:
+            return None
+
+    def _of(self, number: int) -> list[Mapping[str, Any]]:
+        if number not in self._events:
+            events = self._hub.pages(f"{self._path}/issues/{number}/events")
+            self._events[number] = [event for event in events if isinstance(event, Mapping)]
+        return self._events[number]
+
+
+def myself(hub: Hub) -> int | None:
+    """The number of the account that our credentials are of; None for an App, which cannot ask."""
+    try:
+        person = person_of(hub.get("user").body)
+    except (Missing, Unauthorised, Declined):
+        return None
+    return None if person is None else person.id
+
+
+def _quoted(login: str) -> str:
+    return "".join(char for char in login if char.isascii() and (char.isalnum() or char in "-_")) or "-"

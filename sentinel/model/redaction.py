@@ -1,0 +1,82 @@
+"""Takes secrets out of text that leaves the machine: what a task printed, said, or returned.
+
+Two ways to know a secret: by its value, where the daemon holds it, and by its shape, where the issuer gives
+its tokens one. Neither is complete, and no redactor is: a secret that is printed in pieces, or encoded,
+passes. The first defence is that tasks are given no secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+#: What stands where a secret stood.
+MASK = "[redacted]"
+#: A shorter value would be found in half of all words.
+_MIN_SECRET = 8
+#: Variables whose names say that their values are secrets.
+_SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PRIVATE_KEY|API_KEY|CREDENTIALS?)$")
+
+_SHAPES = (
+    # GitHub's tokens of every kind.
+    r"gh[pousr]_[A-Za-z0-9]{16,255}",
+    r"github_pat_[A-Za-z0-9_]{16,255}",
+    r"glpat-[A-Za-z0-9_-]{16,255}",
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{10,255}",
+    r"sk-[A-Za-z0-9_-]{20,255}",
+    r"AIza[A-Za-z0-9_-]{35}",
+    r"npm_[A-Za-z0-9]{30,255}",
+    r"pypi-[A-Za-z0-9_-]{30,500}",
+    # JSON Web Tokens: two objects and a signature.
+    r"eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{8,4096}",
+)
+_TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_SHAPES)})")
+_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z]+ ){0,3}PRIVATE KEY-----.*?(?:-----END (?:[A-Z]+ ){0,3}PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+#: ``Authorization: Bearer …`` and ``https://user:password@host``.
+_HEADER = re.compile(
+    r"(?i)(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:bearer|basic|token)\s{1,4})?)[^\s\"',]{4,4096}"
+)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/@:]{0,256}:)[^\s/@]{1,1024}(?=@)")
+
+
+class Redactor:
+    """Takes out the ``secrets`` given, and whatever has the shape of one."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # The longest first: one may hold another.
+        values = sorted({text for text in secrets if len(text) >= _MIN_SECRET}, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, values))) if values else None
+
+    def text(self, text: str) -> str:
+        """``text`` with `MASK` for each secret."""
+        if self._values is not None:
+            text = self._values.sub(MASK, text)
+        text = _KEY.sub(MASK, text)
+        text = _TOKEN.sub(MASK, text)
+        text = _HEADER.sub(rf"\g<1>{MASK}", text)
+        return _URL.sub(rf"\g<1>{MASK}", text)
+
+    def data(self, data: bytes) -> bytes:
+        """The same for bytes of any encoding."""
+        # One character for each byte, so that what is no UTF-8 stays as it was; secrets are ASCII.
+        return self.text(data.decode("latin-1")).encode("latin-1")
+
+    def value(self, value: Any) -> Any:
+        """The same for every text in a JSON value, names included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(name): self.value(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        return value
+
+
+def secrets_of(environ: Mapping[str, str]) -> list[str]:
+    """The values of an environment that its names call secret."""
+    return [value for name, value in environ.items() if _SECRET_NAME.search(name.upper())]

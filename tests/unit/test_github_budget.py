@@ -1,0 +1,185 @@
+"""The arithmetic of GitHub's limits: what a fleet is given is within them, whatever its size."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel.fleet.pacing import Rhythm, Seen
+from sentinel.github import budget
+from sentinel.github.budget import Allowance, Credit, Kind
+from sentinel.model.lease import LeaseTimes
+from sentinel.testing.clock import ManualClock
+
+BASE = LeaseTimes(30.0, 120.0)
+GITHUB = Allowance()
+FLEETS = st.integers(1, 800)
+KINDS = st.sampled_from(["github", "github+api"])
+
+
+def alike(workers: int, place: int = 0, kind: Kind = "github", **more: float) -> Rhythm:
+    """One worker's rhythm under the published limits."""
+    return budget.rhythm(kind, BASE, Seen(workers=workers, place=place, **more), GITHUB)
+
+
+@pytest.mark.parametrize(
+    ("workers", "interval", "ttl", "poll"),
+    [
+        (1, 30.0, 120.0, 5.0),
+        (2, 50.0, 200.0, 5.0),
+        (3, 75.0, 300.0, 5.0),
+        (5, 125.0, 500.0, 5.0),
+        (10, 250.0, 1000.0, 5.0),
+        (30, 750.0, 3000.0, 6.0),
+        (100, 2500.0, 10000.0, 20.0),
+    ],
+)
+def test_beats_and_looks_by_git_are_as_in_the_documented_table(
+    workers: int, interval: float, ttl: float, poll: float
+) -> None:
+    found = alike(workers)
+    assert (found.times.interval, found.times.stale, found.poll) == pytest.approx((interval, ttl, poll))
+
+
+@given(workers=FLEETS, other=st.floats(0.0, 10.0))
+def test_all_peers_together_push_what_is_planned_at_most(workers: int, other: float) -> None:
+    found = alike(workers, other_beats=other)
+    assert found.push is not None
+    a_minute = workers * (60 / found.times.interval + 60 / found.push.every)
+    planned = budget.PLANNED * GITHUB.pushes_a_minute
+    assert a_minute <= planned + 1e-6
+    assert a_minute + min(other, planned / 2) <= planned + 1e-6
+
+
+@given(workers=st.integers(2, 60), wall=st.floats(0, 4e9))
+def test_no_minute_has_more_than_five_turns(workers: int, wall: float) -> None:
+    moments = []
+    for place in range(workers):
+        found = alike(workers, place)
+        for turn in (found.beat, found.push):
+            assert turn is not None
+            first = wall + turn.until(wall)
+            moments += [first + turn.every * number for number in range(3)]
+    moments.sort()
+    assert all(later - earlier >= 60.0 for earlier, later in zip(moments, moments[5:], strict=False))
+
+
+@given(workers=FLEETS)
+def test_all_peers_together_look_five_times_a_second_at_most(workers: int) -> None:
+    assert workers / alike(workers).poll <= 5.0 + 1e-9
+
+
+@given(
+    workers=FLEETS,
+    tasks=st.floats(0.0, 100.0),
+    remaining=st.floats(0.0, 5000.0),
+    reset_in=st.floats(1.0, 3600.0),
+)
+def test_beats_and_looks_by_the_api_last_until_the_hour_begins_anew(
+    workers: int, tasks: float, remaining: float, reset_in: float
+) -> None:
+    credit = Credit(remaining=remaining, reset_in=reset_in)
+    found = budget.rhythm("github+api", BASE, Seen(workers=workers, place=0), GITHUB, credit, tasks)
+    each = budget.API.beat + budget.API.look + workers * budget.API.session
+    sent = workers * each * reset_in / min(found.times.interval, found.poll)
+    capped = found.times.interval >= budget.LONGEST_INTERVAL
+    assert sent <= remaining * budget.PLANNED + 1e-6 or capped
+
+
+@given(kind=KINDS, workers=FLEETS, place=st.floats(0.0, 0.999), remaining=st.floats(0.0, 5000.0))
+def test_what_is_stretched_is_never_shorter_than_configured_and_as_safe(
+    kind: Kind, workers: int, place: float, remaining: float
+) -> None:
+    seen = Seen(workers=workers, place=int(place * workers))
+    found = budget.rhythm(kind, BASE, seen, GITHUB, Credit(remaining=remaining, reset_in=1800.0))
+    assert found.times.interval >= BASE.interval
+    assert found.times.stale / found.times.interval == pytest.approx(BASE.stale / BASE.interval)
+
+
+@given(interval=st.floats(0.5, 600.0), ratio=st.floats(3.0, 20.0), factor=st.floats(1.0, 5000.0))
+def test_every_safe_pair_of_times_can_be_stretched(interval: float, ratio: float, factor: float) -> None:
+    try:
+        base = LeaseTimes(interval, interval * ratio)
+    except ValueError:
+        return
+    assert budget.stretched(base, interval * factor).interval == pytest.approx(interval * factor)
+
+
+@given(kind=KINDS, workers=st.integers(1, 200))
+def test_a_larger_fleet_beats_no_more_often(kind: Kind, workers: int) -> None:
+    assert alike(workers + 1, kind=kind).times.interval >= alike(workers, kind=kind).times.interval
+
+
+@given(less=st.floats(0.0, 5000.0), more=st.floats(0.0, 5000.0))
+def test_the_less_is_left_of_the_hour_the_longer_the_interval(less: float, more: float) -> None:
+    less, more = sorted((less, more))
+    found = [
+        budget.rhythm(
+            "github+api", BASE, Seen(workers=10, place=0), GITHUB, Credit(remaining=left, reset_in=900)
+        )
+        for left in (less, more)
+    ]
+    assert found[0].times.interval >= found[1].times.interval
+    assert found[0].times.stale >= found[1].times.stale
+
+
+def test_without_limits_everything_is_as_configured() -> None:
+    free = Allowance(pushes_a_minute=math.inf, reads_a_second=math.inf, requests_an_hour=math.inf)
+    for kind in ("github", "github+api"):
+        found = budget.rhythm(kind, BASE, Seen(workers=100, place=3), free)
+        assert (found.times, found.beat, found.push) == (BASE, None, None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "pause"), [(5000.0, 60.0), (1000.0, 67.5), (100.0, 675.0), (0.0, 3600.0), (math.inf, 60.0)]
+)
+def test_intake_slows_down_with_the_hour(limit: float, pause: float) -> None:
+    an_hour = budget.requests_an_hour(Allowance(requests_an_hour=limit), None)
+    assert budget.intake_pause(an_hour) == pytest.approx(pause)
+
+
+def test_content_is_created_within_the_hour_and_the_minute() -> None:
+    pause = budget.mirror_pause(GITHUB)
+    assert 3600 / pause == pytest.approx(400)
+    assert 60 / budget.mirror_pause(Allowance(contents_an_hour=math.inf)) == pytest.approx(64)
+    assert budget.mirror_pause(Allowance(contents_an_hour=math.inf, contents_a_minute=math.inf)) == 0.0
+
+
+@given(workers=st.integers(1, 500))
+def test_after_a_reset_the_fleet_comes_back_one_by_one(workers: int) -> None:
+    pauses = [budget.after_reset(place, workers) for place in range(workers)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(pauses)]
+    assert all(step == pytest.approx(60.0 / workers) for step in steps)
+    assert 0.0 < pauses[0] <= pauses[-1] < 60.0
+
+
+def test_an_idle_fleet_sends_beats_and_nothing_else() -> None:
+    found = budget.forecast("github", BASE, workers=10, allowed=GITHUB)
+    assert found.pushes_a_minute == pytest.approx(2.4)
+    assert (found.requests_an_hour, found.contents_an_hour) == (0.0, 0.0)
+
+
+@given(workers=st.integers(1, 300), tasks=st.floats(0.0, 5000.0))
+def test_a_forecast_stays_within_the_limits_of_pushes_and_content(workers: int, tasks: float) -> None:
+    found = budget.forecast("github", BASE, workers=workers, tasks_an_hour=tasks, allowed=GITHUB)
+    # In turns, and intake once a round.
+    assert found.pushes_a_minute < GITHUB.pushes_a_minute
+    assert found.contents_an_hour <= 400.0 + 1e-6
+
+
+def test_what_github_says_of_the_hour_counts() -> None:
+    from sentinel.github.governor import Governor
+    from sentinel.github.meter import Usage
+
+    clock = ManualClock()
+    usage = Usage(limit=1000, remaining=200, reset_in=600.0, seen_at=clock.now())
+    governor = Governor("github+api", BASE, GITHUB, usage=lambda: usage, clock=clock)
+    clock.advance(100.0)
+    assert governor.allowed.requests_an_hour == 1000
+    assert governor.credit == Credit(remaining=200, reset_in=500.0)
+    clock.advance(600.0)
+    assert governor.credit is None
