@@ -89,6 +89,7 @@ _RECORD: Columns = {
     "Environment": "environment",
     "Flag": "flag",
     "Where": "where",
+    "Changes": lambda row: "with SIGHUP, while workers run" if row["live"] else "with the next start",
 }
 
 
@@ -217,6 +218,7 @@ def _row(found: Effective) -> dict[str, Any]:
         "environment": [name for name in (doc.env, *doc.env_also) if name],
         "flag": doc.flag or None,
         "fleet": doc.fleet,
+        "live": doc.live,
         "where": where,
     }
 

@@ -11,6 +11,7 @@ from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
+    from sentinel.cli.rereading import Rereading
     from sentinel.peer.run.plan import Workshop
     from sentinel.peer.service import ServiceOptions
     from sentinel.settings import Settings
@@ -58,7 +59,8 @@ def start(
     """Run a worker until it is told to stop.
 
     The first SIGTERM or SIGINT drains: nothing new is taken, and it leaves when its tasks have ended. A
-    second one ends the tasks and hands them back to the fleet.
+    second one ends the tasks and hands them back to the fleet. SIGHUP reads the configuration again; the log
+    says what changed and what has to wait for the next start.
 
     \b
     Examples:
@@ -66,6 +68,7 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.rereading import Rereading
     from sentinel.cli.workshop import problems
     from sentinel.cli.workshop import workshop as configured
 
@@ -97,7 +100,7 @@ def start(
             f"for {', '.join(worker.types) or 'no types'}"
         )
         return
-    _serve(invocation, settings, workshop, options)
+    _serve(invocation, settings, Rereading(invocation, given, settings, workshop), options)
 
 
 def _must_be_enabled(settings: Settings) -> None:
@@ -184,7 +187,7 @@ def _options(
     )
 
 
-def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, options: ServiceOptions) -> None:
+def _serve(invocation: Invocation, settings: Settings, reread: Rereading, options: ServiceOptions) -> None:
     import logging
     import os
 
@@ -209,13 +212,14 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     Service(
         options=options,
         open_store=opener(url, stores),
-        make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
+        make_plan=lambda folder: lambda task: plan(task, reread.workshop, folder=folder, environ=environ),
         state_folder=state,
         boot=boot_id(),
         local_proof=settings.failover.local_proof,
         clock=SystemClock(),
         rng=system_random(),
         notifier=notifier,
+        reread=reread,
     ).run()
 
 

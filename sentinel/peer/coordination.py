@@ -30,6 +30,10 @@ class Coordination:
         self._vacant_since: float | None = None
         self._rebalanced: float | None = None
 
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Choose by these options from now on."""
+        self._options = options
+
     def act(
         self,
         view: View,

@@ -108,6 +108,12 @@ class Peer:
         #: What the next beat tells; replaced as a whole, so that the beat thread may read it.
         self.load = self._load()
 
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Go on with these options, which differ only in how work is taken and stopped."""
+        self._options = options
+        for part in (self._chooser, self._coordination, self._work):
+            part.reconfigure(options)
+
     def drain(self) -> None:
         """Take nothing new; leave when everything that runs has ended."""
         if self.phase is Phase.WORKING:

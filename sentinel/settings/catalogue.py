@@ -35,6 +35,8 @@ class KeyDoc:
     meaning: str
     #: Whether every peer must have the same value.
     fleet: bool
+    #: Whether a running worker heeds a change of it on SIGHUP; others wait for the next start.
+    live: bool = False
 
 
 def documented_keys() -> list[KeyDoc]:
@@ -55,6 +57,7 @@ def _doc(key: Key) -> KeyDoc:
         range=key.range,
         meaning=key.meaning,
         fleet=key.scope == "fleet",
+        live=key.live,
     )
 
 

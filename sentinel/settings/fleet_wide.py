@@ -45,6 +45,7 @@ class Heartbeat(Section):
         "Whether workers take over the work of silent ones.",
         json="distributed.heartbeat.recoveryEnabled",
         scope="fleet",
+        live=True,
     )
 
 
@@ -103,6 +104,7 @@ class LoadBalancer(Section):
         json="distributed.loadBalancer.strategy",
         values=ID_RULE,
         scope="fleet",
+        live=True,
     )
     options: BalancerOptions = setting(
         {},
@@ -112,6 +114,7 @@ class LoadBalancer(Section):
         env=(),
         values="an object",
         scope="fleet",
+        live=True,
     )
     affinity_enabled: Switch = setting(
         True,
@@ -119,6 +122,7 @@ class LoadBalancer(Section):
         "it lives; with every strategy.",
         json="distributed.loadBalancer.affinityEnabled",
         scope="fleet",
+        live=True,
     )
     rebalance_interval: Number = setting(
         60.0,
@@ -129,6 +133,7 @@ class LoadBalancer(Section):
         le=86_400,
         scope="fleet",
         **_MS,
+        live=True,
     )
     pattern: Literal["peer_to_peer", "master_worker", "hierarchical"] = setting(
         "peer_to_peer",
