@@ -341,10 +341,14 @@ class Peer:
 
     def _shares(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
         """What this peer takes, and what it means for others where it assigns their tasks."""
+        me = view.workers.get(self._me)
+        takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
+        takes = takes and len(self._work.running) < self._options.max_tasks
+        if not takes and self._options.pattern == "peer_to_peer":
+            return
         waiting = self._chooser.waiting(view)
         workers = list(candidates(view, registers, self._observer))
-        me = view.workers.get(self._me)
-        if self.phase is Phase.WORKING and me is not None and not me.cordoned:
+        if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
             yield from self._claims(view, waiting, workers, led=led)

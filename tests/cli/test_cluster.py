@@ -93,7 +93,7 @@ def test_capacity_counts_free_slots_of_those_that_take_tasks(place: Place, worke
         ([], ["w1", "w2", "w3"]),
         (["--status", "online,busy"], ["w1", "w2"]),
         (["--status", "stale"], ["w3"]),
-        (["--free", "1"], ["w2"]),
+        (["--free"], ["w2"]),
         (["--region", "eu"], ["w1", "w3"]),
         (["--role", "leader"], ["w2"]),
         (["--region", "eu", "--role", "leader"], []),

@@ -61,6 +61,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
         "tasks retry",
         "tasks approve",
     }
+    changes |= {f"workers {verb}" for verb in ("cordon", "uncordon", "drain")}
     changes |= {f"locks {verb}" for verb in ("acquire", "renew", "release", "run")}
     neither = {"demo", "completion"}
     for path, command in commands(main):
