@@ -170,10 +170,11 @@ def validate(invocation: Invocation, worker_id: str | None, every: bool, output:
 
 
 def _examine(settings: Settings) -> list[str]:
+    from sentinel.cli.cluster_scale import scaling_problems
     from sentinel.cli.workshop import problems
     from sentinel.store.opener import scheme_of
 
-    found = list(problems(settings))
+    found = [*problems(settings), *scaling_problems(settings)]
     if settings.store is not None:
         try:
             scheme_of(settings.store)

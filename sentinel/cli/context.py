@@ -13,7 +13,7 @@ from sentinel.errors import BadInput, ConfigurationError
 from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
-    from sentinel.client import Client
+    from sentinel.client import Client, ClientOptions
     from sentinel.fleet.health import Limits
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
@@ -94,13 +94,20 @@ class Invocation:
 
         Raises `ConfigurationError` and `StoreError`.
         """
-        from sentinel.client import Client, ClientOptions
+        from sentinel.client import Client
+
+        options = self.client_options(types)
+        return Client(self.store_url(), state_folder=self.state_folder(), options=options)
+
+    def client_options(self, types: Mapping[str, Declared] | None = None) -> ClientOptions:
+        """What a client of the store in force goes by. Raises `ConfigurationError`."""
+        from sentinel.client import ClientOptions
         from sentinel.fleet.submission import SHELL
         from sentinel.store.opener import kind_of
 
         url = self.store_url()
         settings = self.settings()
-        options = ClientOptions(
+        return ClientOptions(
             types={"shell": SHELL} if types is None else types,
             timeout=settings.tasks.defaults.timeout,
             retries=settings.tasks.defaults.retries,
@@ -111,7 +118,6 @@ class Invocation:
             balancer_options=settings.load_balancer.options,
             affinity=settings.load_balancer.affinity_enabled,
         )
-        return Client(url, state_folder=self.state_folder(), options=options)
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

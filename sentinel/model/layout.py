@@ -9,6 +9,7 @@
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``scaling``            what the scaler remembers
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``github/issues/<n>``  what is known of an issue that asks for a task
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
@@ -31,6 +32,7 @@ ARTIFACT_REFS = "refs/sentinel/artifacts/"
 
 FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
+SCALING = "scaling"
 
 TASKS = "tasks/"
 DONE = "done/"

@@ -88,7 +88,10 @@ def effective(settings: Settings) -> Iterator[Effective]:
         yield Effective(
             name=key.python,
             setting=_doc(key),
-            value=_shown(key, _filled(key, node, settings)),
+            # Words of a command that came through a reference may hold a secret; a name of a region does not.
+            value=MASK
+            if key.kind == "list" and settings.hides(key.python)
+            else _shown(key, _filled(key, node, settings)),
             origin=settings.origin_of(key.python),
         )
 

@@ -28,6 +28,7 @@ def test_a_dry_run_of_any_change_writes_nothing(place: Place) -> None:
         ["tasks", "cancel", "--dry-run", "open"],
         ["tasks", "retry", "--dry-run", "over"],
         ["failover", "run", "--dry-run"],
+        ["cluster", "autoscale", "--dry-run"],
         ["locks", "acquire", "--dry-run", "free"],
         ["locks", "renew", "--dry-run", "held", "--epoch", "1"],
         ["locks", "release", "--dry-run", "held", "--epoch", "1"],
@@ -53,6 +54,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     assert isinstance(main, LazyGroup)
     changes = {
         "failover run",
+        "cluster autoscale",
         "init",
         "worker start",
         "workers remove",
