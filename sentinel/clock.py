@@ -74,7 +74,7 @@ class SystemClock:
 def rfc3339(wall: float) -> str:
     """``wall`` seconds since 1970 as RFC 3339 UTC with microseconds, e.g. ``2026-11-22T08:15:00.250000Z``."""
     moment = datetime.datetime.fromtimestamp(wall, tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def from_rfc3339(text: str) -> float:

@@ -14,7 +14,10 @@ from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
     from sentinel.client import Client, ClientOptions
+    from sentinel.fleet.access import AccessOptions
     from sentinel.fleet.health import Limits
+    from sentinel.fleet.pacing import Budget
+    from sentinel.fleet.shared_memory import MemoryOptions
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
     from sentinel.settings.loading import Examine
@@ -115,9 +118,37 @@ class Invocation:
             local_proof=settings.failover.local_proof,
             fsync=settings.local.fsync,
             strategy=settings.load_balancer.strategy,
+            memory=memory_options(settings),
             balancer_options=settings.load_balancer.options,
             affinity=settings.load_balancer.affinity_enabled,
         )
+
+    def budget(self, url: str) -> Budget | None:
+        """The budget of the store at ``url``; None where nothing is limited. Raises `ConfigurationError`."""
+        from sentinel.fleet.pacing import BudgetOptions, open_budget
+
+        settings = self.settings()
+        options = BudgetOptions(
+            times=settings.lease("remote"), limits=settings.github.limits, environ=os.environ
+        )
+        return open_budget(url, options)
+
+    def access(self) -> AccessOptions:
+        """With what GitHub is asked."""
+        from sentinel.fleet.access import AccessOptions
+
+        return AccessOptions(environ=os.environ)
+
+
+def memory_options(settings: Settings) -> MemoryOptions:
+    """How shared memory is used, by the settings in force."""
+    from sentinel.fleet.shared_memory import MemoryOptions
+
+    return MemoryOptions(
+        interval=settings.memory_sync.interval,
+        policy=settings.memory_sync.conflict_resolution,
+        cache_size=settings.memory_sync.cache_size,
+    )
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

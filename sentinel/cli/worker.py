@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.context import Invocation, pass_invocation
+from sentinel.cli.context import Invocation, memory_options, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
     from sentinel.cli.rereading import Rereading
+    from sentinel.fleet.duty import Workplace
     from sentinel.peer.run.plan import Workshop
     from sentinel.peer.service import ServiceOptions
     from sentinel.settings import Settings
@@ -130,6 +131,7 @@ def _options(
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
+    from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
@@ -171,6 +173,7 @@ def _options(
             worker=name,
             times=times,
             poll=times.poll(remote=kind == "remote"),
+            pacing=invocation.budget(invocation.store_url()),
             max_tasks=slots,
             types=frozenset(types),
             balancer=balancer(settings),
@@ -180,10 +183,48 @@ def _options(
             rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
+            expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
         ),
         burst=burst,
         duration=duration,
+        duties=duties_of(invocation.store_url()),
+        place=_workplace(invocation, settings, workshop),
+        memory=memory_options(settings),
+    )
+
+
+def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -> Workplace:
+    import os
+
+    from sentinel.cli.workshop import balancer
+    from sentinel.fleet.duty import Workplace
+    from sentinel.fleet.submission import Declared
+
+    types = {
+        name: Declared(
+            origin=f"module {entry.module}", check=entry.check, timeout=entry.timeout, retries=entry.retries
+        )
+        for name, entry in workshop.types.items()
+    } | {
+        name: Declared(
+            origin="the configuration",
+            check=command.check,
+            timeout=command.timeout,
+            retries=command.retries,
+        )
+        for name, command in workshop.commands.items()
+    }
+    return Workplace(
+        url=invocation.store_url(),
+        settings=settings.github.issues.model_dump(),
+        types=types,
+        timeout=settings.tasks.defaults.timeout,
+        retries=settings.tasks.defaults.retries,
+        balancer=balancer(settings),
+        balancer_options=settings.load_balancer.options,
+        budget=invocation.budget(invocation.store_url()),
+        environ=dict(os.environ),
     )
 
 

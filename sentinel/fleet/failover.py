@@ -200,7 +200,7 @@ def orphans(
             continue
         key = layout.lock_key(lock.name)
         silence = observer.silence(key, view.snapshot.version(key))
-        freed = free_left_behind(begin(), view, lock, gone, silence, by=by)
+        freed = free_left_behind(begin, view, lock, gone, silence, by=by)
         if freed is not None:
             yield freed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sentinel.clock import rfc3339
 from sentinel.errors import BadRecord, LockHeld, LockLost, NotFound
 from sentinel.fleet.counting import count_conflict
@@ -94,16 +96,24 @@ def release(
 
 
 def free_left_behind(
-    change: Change, view: View, lock: Lock, gone: frozenset[str], silence: float, *, by: str
+    begin: Callable[[], Change],
+    view: View,
+    lock: Lock,
+    gone: frozenset[str],
+    silence: float,
+    *,
+    by: str,
 ) -> Transaction | None:
     """Free an orphan or an expired ticket; None while the lock is rightly held.
 
-    ``gone`` are incarnations whose removal stands earlier in the same batch.
+    ``begin`` gives a new change on the view's snapshot; ``gone`` are those whose removal stands earlier
+    in the same batch.
     """
     if lock.incarnation is not None and (lock.incarnation in gone or not view.live(lock.incarnation)):
-        change.expect_absent(layout.incarnation_key(lock.incarnation))
+        change = begin().expect_absent(layout.incarnation_key(lock.incarnation))
         why = "its holder is gone"
     elif expired(lock, silence):
+        change = begin()
         why = f"silent for {lock.ttl:g} s"
     else:
         return None

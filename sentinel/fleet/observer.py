@@ -8,13 +8,12 @@ no observation.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentinel.model.lock import MAX_TTL
 from sentinel.store.base import ABSENT, Expected
@@ -23,8 +22,7 @@ from sentinel.store.base import ABSENT, Expected
 _FORGET_AFTER = 2 * MAX_TTL
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One version of one watched thing, as long as it stays unchanged."""
 
     #: None for a thing that is missing: a missing session is silent too.
@@ -49,7 +47,7 @@ def sight(known: Sighting | None, version: Expected, *, sent: float, reply: floa
         return Sighting(version=seen, first_reply=reply, last_sent=sent)
     if sent <= known.last_sent:
         return known
-    return Sighting(version=seen, first_reply=known.first_reply, last_sent=sent)
+    return known._replace(last_sent=sent)
 
 
 class Observer:
@@ -65,12 +63,15 @@ class Observer:
         sent: float,
         reply: float,
         announced: Mapping[str, float] = MappingProxyType({}),
+        keep: Iterable[str] = (),
     ) -> None:
         """Take in one successful read of everything that is watched; what is not in it is forgotten.
 
-        ``announced`` are the TTLs of the sessions among it that can be read.
+        ``announced`` are the TTLs of the sessions among it that can be read. ``keep`` is what is watched too,
+        and was not looked at this time.
         """
-        self._sightings = {
+        kept = {name: self._sightings[name] for name in keep if name in self._sightings}
+        self._sightings = kept | {
             name: self._seen(name, version, sent, reply, announced.get(name))
             for name, version in versions.items()
         }
@@ -88,12 +89,16 @@ class Observer:
         found = sight(known, version, sent=sent, reply=reply)
         if announced is None:
             announced = 0.0 if known is None else known.ttl
-        return found if found.ttl == announced else dataclasses.replace(found, ttl=announced)
+        return found if found.ttl == announced else found._replace(ttl=announced)
 
     def announced(self, name: str) -> float:
         """The TTL of the last version of a session that could be read here, in seconds; 0 when none could."""
         known = self._sightings.get(name)
         return 0.0 if known is None else known.ttl
+
+    def forget(self, name: str) -> None:
+        """Watch one thing no more."""
+        self._sightings.pop(name, None)
 
     def silence(self, name: str, version: Expected) -> float:
         """Seconds for which ``name`` is known to have had this very version; zero when never seen so."""

@@ -26,6 +26,9 @@ Kind = Literal["github", "github+api"]
 
 #: Part of a limit that is planned with; what is left is for people, retries and what nobody foresaw.
 PLANNED = 0.8
+#: Part of the pushes that are dealt out as turns. So few that no sixty seconds have more than five of them,
+#: even when a push is late, and intake's push makes six.
+PLANNED_PUSHES = 0.75
 #: Pushes of one worker in a round of turns: its beat, and a change of the state.
 TURNS_OF_A_WORKER = 2
 #: Part of a turn in which its push begins, so that the pushes of two turns keep their distance.
@@ -33,6 +36,8 @@ _OPEN = 0.5
 #: Shortest pause between two looks of a peer by git, in seconds, and the part of the reads that looks get.
 _LOOK_PAUSE = 5.0
 _LOOK_SHARE = 1 / 3
+#: Seconds that a look takes, about; the next pause begins after it.
+_LOOK_TAKES = 0.5
 #: Longest interval between two beats that is announced, whatever is left of the hour, in seconds.
 LONGEST_INTERVAL = 3600.0
 #: Shortest pause between two rounds of intake, in seconds: each may end in a push, which has no turn. And the
@@ -123,7 +128,7 @@ def rhythm(
 def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
     looks = _LOOK_SHARE * allowed.reads_a_second
     poll = max(_LOOK_PAUSE, seen.workers / looks)
-    planned = PLANNED * allowed.pushes_a_minute
+    planned = PLANNED_PUSHES * allowed.pushes_a_minute
     # Sessions of `locks run` beat as their users wish; they never get more than half.
     a_minute = max(planned / 2, planned - seen.other_beats)
     if math.isinf(a_minute):
@@ -166,10 +171,10 @@ def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
     return LeaseTimes(interval, interval * base.stale / base.interval)
 
 
-def intake_pause(an_hour: float) -> float:
-    """Seconds between two rounds of intake, when ``an_hour`` requests may be planned with."""
+def intake_pause(an_hour: float, least: float = INTAKE_PAUSE) -> float:
+    """Seconds between two rounds of intake, ``least`` or more, with ``an_hour`` requests to plan with."""
     most = _INTAKE_SHARE * an_hour
-    return max(INTAKE_PAUSE, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
+    return max(least, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
 
 
 def mirror_pause(allowed: Allowance) -> float:
@@ -205,7 +210,7 @@ def forecast(
     if found.push is not None:
         turns = workers * 3600.0 / found.push.every
         state = news + turns * _some(tasks_an_hour * (2 + outputs) / turns)
-    looks = workers * 3600.0 / found.poll
+    looks = workers * 3600.0 / (found.poll + _LOOK_TAKES)
     points = 5 * ISSUES.task * tasks_an_hour / 60
     if kind == "github+api":
         requests += beats * API.beat + looks * (API.look + workers * API.session) + state * API.commit

@@ -22,19 +22,23 @@ from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader, load_lock
 from sentinel.fleet.why import why
 from sentinel.github import feed, files, outbox
+from sentinel.github.api import Options as ApiOptions
+from sentinel.github.api import connect
 from sentinel.github.commands import command
 from sentinel.github.comment import Material
 from sentinel.github.errors import Limited
+from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Look, Rules
 from sentinel.github.mirror import Mirror, records_of
+from sentinel.github.place import locate
 from sentinel.github.records import OutboxEntry, Seen
 from sentinel.github.trust import Policy
 from sentinel.model import layout
 from sentinel.model.codec import decode
-from sentinel.model.redaction import Redactor
+from sentinel.model.redaction import Redactor, secrets_of
 from sentinel.model.task import Task
-from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Conflicted, Outcome, Refused, Snapshot, Transaction
 from sentinel.store.transact import Change
 
 log = logging.getLogger(__name__)
@@ -58,8 +62,8 @@ class Options:
     """How issues are dealt with; the settings `github.issues`."""
 
     enabled: bool = True
-    #: Seconds between two looks at GitHub.
-    poll: float = 30.0
+    #: Seconds between two looks at GitHub, at least.
+    poll: float = 60.0
     policy: Policy = dataclasses.field(default_factory=Policy)
 
     @classmethod
@@ -100,6 +104,8 @@ class IssueDuty(Duty):
         #: Where the next look goes on; None until it was read from the store.
         self._seen: Seen | None = None
         self._no_folder_until = float("-inf")
+        budget = post.place.budget
+        self._governor = budget if isinstance(budget, Governor) else None
         self._hints: set[int] = set()
         self._mutex = threading.Lock()
 
@@ -118,13 +124,19 @@ class IssueDuty(Duty):
         Raises store errors; whatever was not finished is done by the next step, of whichever peer.
         """
         if not self._options.enabled or not self._hold():
-            return self._options.poll
+            return self._pause
         try:
             return self._step()
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
-            return self._options.poll
+            return self._pause
+
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next look: as configured, or longer where the budget asks for it."""
+        least = 0.0 if self._governor is None else self._governor.intake_pause()
+        return max(self._options.poll, least)
 
     def close(self) -> None:
         """Close the client of GitHub."""
@@ -163,8 +175,10 @@ class IssueDuty(Duty):
         return True
 
     def _is_mine(self, snapshot: Snapshot) -> bool:
+        me = self._post.incarnation
         lock = load_lock(snapshot, layout.INTAKE_LOCK)
-        return lock is not None and lock.incarnation == self._post.incarnation
+        live = snapshot.version(layout.incarnation_key(me)) is not ABSENT
+        return live and lock is not None and lock.incarnation == me
 
     def _guarded(self, snapshot: Snapshot) -> Change:
         """A change that lands only while lock and incarnation are ours. Raises `Lost`."""
@@ -195,7 +209,7 @@ class IssueDuty(Duty):
             raise
         self._take_in_files()
         said_all = self._say(recognition)
-        return self._options.poll if finished and said_all else _SOON
+        return self._pause if finished and said_all else _SOON
 
     def _since(self) -> Seen:
         if self._seen is None:
@@ -353,8 +367,11 @@ class IssueDuty(Duty):
                 except BadRecord as problem:
                     log.error("nothing can be said on issue %d: %s", entry.number, problem)
                     left -= 1
-                except Limited:
-                    raise
+                except Limited as error:
+                    # What is left is said later, all at once; looking at issues goes on if that is free.
+                    log.warning("what is to be said on GitHub has to wait: %s", error)
+                    left = failures
+                    break
                 except StoreError as error:
                     failures += 1
                     if failures >= _FAILURES:
@@ -399,6 +416,15 @@ class IssueDuty(Duty):
             return decode(data, limit=_MAX_RESULT)
         except ValueError:
             return "(it cannot be read)"
+
+
+def duties(post: Post) -> Sequence[Duty]:
+    """The duties of a peer whose store is on GitHub. Raises store errors and `BadInput`."""
+    environ = post.place.environ
+    place = locate(post.place.url, environ)
+    api = connect(place, ApiOptions(environ=environ))
+    redactor = Redactor([*secrets_of(environ), api.token()])
+    return [IssueDuty(post, api, place.path, Options.of(post.place.settings), redactor)]
 
 
 def _stored_seen(snapshot: Snapshot) -> Seen:

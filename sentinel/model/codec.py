@@ -33,6 +33,7 @@ MAX_COUNT = 2**53 - 1
 
 # Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 #: Record type → the names of its fields, looked up once.
 _NAMES: dict[type[Any], tuple[str, ...]] = {}
 #: What most values are, and holds nothing.
@@ -49,8 +50,7 @@ def encode(value: object) -> bytes:
     """
     _check_keys(value, 0)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-        return text.encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError("a text holds half of a surrogate pair, which UTF-8 cannot carry") from error
     except TypeError as error:

@@ -16,6 +16,8 @@ MAX_ID_LENGTH = 128
 
 _ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+#: Two characters for ten bits.
+_PAIRS = [one + two for one in _CROCKFORD for two in _CROCKFORD]
 
 RULE = (
     "lower-case letters and digits, joined by single '.', '_' or '-', "
@@ -53,7 +55,7 @@ class IdSource:
         because ids here are.
         """
         value = (int(self._wall() * 1000) & ((1 << 48) - 1)) << 80 | self._rng.getrandbits(80)
-        return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
     def nonce(self) -> str:
         """128 random bits in hexadecimal, to make two otherwise equal commits different."""

@@ -86,7 +86,6 @@ class Lease:
             self._extend(deadline)
 
     def _deadline(self) -> float:
-        limits = [*self._open.values()]
-        if self._confirmed is not None:
-            limits.append(self._confirmed[1])
-        return min(limits, default=float("-inf"))
+        if self._confirmed is None:
+            return min(self._open.values(), default=float("-inf"))
+        return min((self._confirmed[1], *self._open.values()))

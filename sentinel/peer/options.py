@@ -39,6 +39,8 @@ class PeerOptions:
     stop_grace: float = 5.0
     #: Whether peers recover the work of silent ones at all (the guide's ``recoveryEnabled``).
     recovery: bool = True
+    #: Seconds between two looks for values of shared memory that have expired.
+    expiry_interval: float = 5.0
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
 

@@ -17,6 +17,7 @@ from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.balancers import Candidate
 from sentinel.fleet.candidates import candidates
 from sentinel.fleet.counting import end_of
+from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
@@ -76,6 +77,7 @@ class Peer:
         self._housekeeping = housekeeping
         self._reader = Reader()
         self._chooser = Chooser(options)
+        self._expiry = Expiry(options.expiry_interval)
         self._coordination = Coordination(options, incarnation.id)
         self._cpu = cpu
         #: When this peer saw that it is to drain by a deadline, on its own clock.
@@ -221,6 +223,8 @@ class Peer:
         self._decided = True
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
+        expired = self._expiry.due(view.snapshot, lambda: self._change(view), self._observer, by=self._me)
+        batch += [Planned(transaction, _nothing) for transaction in expired]
         if self._lease.begun and self._lease.fenced is None:
             batch += self._shares(view, registers)
         self._commit(batch)
@@ -235,10 +239,11 @@ class Peer:
         reply = self._clock.now()
         view = self._reader.view(snapshot)
         self._observer.look(
-            failover.watched(view, registers),
+            {**failover.watched(view, registers), **self._expiry.look(snapshot, reply)},
             sent=sent,
             reply=reply,
             announced=failover.announced(registers),
+            keep=self._expiry.watched,
         )
         self._chooser.look(view, sent=sent, reply=reply)
         self._tempo.looked(view)

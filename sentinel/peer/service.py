@@ -1,7 +1,8 @@
 """The daemon around the peer: signals, threads, and one incarnation after another.
 
-Threads share frozen values: the control loop (the caller's thread), the beat, and, where the store tells of
-changes, a watcher that wakes the control loop. The first SIGTERM or SIGINT drains, a second ends at once.
+Threads share frozen values: the control loop (the caller's thread), the beat, where the store tells of
+changes a watcher that wakes the control loop, and one for the duties that a store comes with. The first
+SIGTERM or SIGINT drains, a second ends at once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
+from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
@@ -23,6 +26,8 @@ from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
+from sentinel.peer.desk import Desk, NoDesk
+from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -56,6 +61,12 @@ class ServiceOptions:
     burst: bool = False
     #: Drain after this many seconds.
     duration: float | None = None
+    #: Makes what the store comes with besides tasks; None where that is nothing.
+    duties: MakeDuties | None = None
+    #: What the duties need to know.
+    place: Workplace | None = None
+    #: How its tasks reach shared memory.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
 
 class Service:
@@ -91,7 +102,8 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
-        self._store = open_store()
+        self._desk: Desk = NoDesk()
+        self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
@@ -195,14 +207,25 @@ class Service:
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
+        folder = self._host.run_folder(incarnation.id)
+        self._desk = self._around.desk(
+            folder=folder,
+            worker=self._options.worker.id,
+            options=self._options.memory,
+            open_store=self._open_store,
+            transactor=self._transactor,
+            clock=self._clock,
+            ids=self._ids,
+        )
         work = Work(
             options=options,
             transactor=transactor,
             overseer=overseer,
             lease=lease,
-            plan=self._make_plan(self._host.run_folder(incarnation.id)),
+            plan=self._make_plan(folder),
             ended=self._host.ended,
             counters=counters,
+            desk=self._desk,
         )
         peer = Peer(
             options=options,
@@ -228,7 +251,22 @@ class Service:
         )
         patience = options.times.write_timeout
         start = self._around.start_thread
-        with beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left):
+        with ExitStack() as stack:
+            stack.enter_context(closing(self._desk))
+            stack.enter_context(
+                beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
+            )
+            if self._options.duties is not None and self._options.place is not None:
+                duties = Duties(
+                    make=self._options.duties,
+                    place=self._options.place,
+                    open_store=self._open_store,
+                    clock=self._clock,
+                    rng=self._rng,
+                    worker=options.worker,
+                    incarnation=incarnation.id,
+                )
+                stack.enter_context(at_work(duties, start))
             yield peer
 
     def _work(self, peer: Peer) -> bool:
@@ -272,8 +310,8 @@ class Service:
         )
         return peer.fenced is not None
 
-    def _transactor(self) -> Transactor:
-        return Transactor(self._store, self._clock, self._rng, self._ids)
+    def _transactor(self, store: Store | None = None) -> Transactor:
+        return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)
 
     # -- what wakes it -------------------------------------------------------------------------------
 
@@ -292,6 +330,7 @@ class Service:
                     store.read()
                     if store.wait(5.0):
                         self._wakeup.set()
+                        self._desk.stir()
                 except StoreError:
                     # The control loop meets the same trouble, and tells of it.
                     self._clock.sleep(1.0)

@@ -17,6 +17,7 @@ from sentinel.fleet import tasks
 from sentinel.fleet.view import View
 from sentinel.model.counts import Counts
 from sentinel.model.task import Ending, Fence, Task
+from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.endings import Outcome, outcome_of
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
@@ -93,10 +94,12 @@ class Work:
         plan: Plan,
         ended: Callable[[RunSpec], None],
         counters: Counters,
+        desk: Desk | None = None,
     ) -> None:
         self._options = options
         self._transactor = transactor
         self._overseer = overseer
+        self._desk = desk if desk is not None else NoDesk()
         self._lease = lease
         self._plan = plan
         self._ended = ended
@@ -139,6 +142,7 @@ class Work:
             self._endings[claimed.id] = _Known(fence, ending, None)
             return
         if self._lease.fenced is None:
+            spec = self._desk.admit(spec, fence)
             self._running[spec.run] = _Running(fence, spec)
             self._overseer.start(spec)
 
@@ -149,6 +153,7 @@ class Work:
                 case Ended(end):
                     run = self._running.pop(end.run, None)
                     if run is not None:
+                        self._desk.dismiss(run.fence)
                         self._over.append((run, end))
                 case Started(name, _):
                     if name in self._running:
@@ -156,6 +161,7 @@ class Work:
                 case Refused(name, why):
                     run = self._running.pop(name, None)
                     if run is not None:
+                        self._desk.dismiss(run.fence)
                         ending = Ending(cause="drained", message=why)
                         self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
                 case Fenced():

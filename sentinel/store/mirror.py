@@ -375,6 +375,7 @@ class Mirror:
             timeout=timeout,
         )
         answer = judge_push(ran, ref, repeated=self._is_http)
+        log.debug("push to %s: %s", ref, answer.pushed.value)
         if ran.status is None:
             self._sweep_locks()
         if answer.pushed is Pushed.FAILED and damaged_here(ran):

@@ -461,12 +461,16 @@ class RemoteStore(Store):
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
                 return names
-            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED):
-                # Kept or not, keeping once more does no harm.
+            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED, Pushed.UNKNOWN):
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
             parent = self._mirror.fetch_first_of_artifacts(ref)
+            if parent is not None:
+                self._artifacts = {ref: parent}
             if parent == commit:
                 return names
+            if answer.pushed is Pushed.UNKNOWN:
+                # Kept or not, keeping once more does no harm.
+                raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
         raise Unavailable(f"{ref} of {self._location.store} was moved by others at every try; try again")
 
     def kept(self, name: str) -> bytes | None:

@@ -35,7 +35,11 @@ def create_remote(url: str, options: StoreOptions, *, dry_run: bool = False) -> 
     reached, `NotAStore` for a branch of that name that is somebody else's, and `Rejected` when the server
     does not take the branch.
     """
-    location = locate(url)
+    return create_at(locate(url), options, dry_run=dry_run)
+
+
+def create_at(location: Location, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
+    """The same at a location. Raises the same, but for what is wrong with a URL."""
     warn_in_the_clear(location)
     verb = "Would make" if dry_run else "Made"
     done = []

@@ -11,7 +11,7 @@ I12 (one comment per outbox entry) is judged by `sentinel.testing.checking.outbo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sentinel.model import layout
@@ -152,6 +152,7 @@ class Checker:
             "tasks": len(self._records.submitted),
             "claims": len(self._records.claims),
             "results": len(self._records.results),
+            "dead": sum(document["state"] == "dead" for document in self._tasks()),
             "incarnations": len(self._truth.lives),
             "transactions": len(self._landed),
         }
@@ -159,11 +160,13 @@ class Checker:
     @property
     def waiting(self) -> list[str]:
         """Ids of the tasks that have not ended."""
-        return [
-            task
-            for task in self._records.submitted
-            if (document := self._find(task)) is not None and document["state"] not in AT_REST
-        ]
+        return [document["id"] for document in self._tasks() if document["state"] not in AT_REST]
+
+    def _tasks(self) -> Iterator[Document]:
+        for task in self._records.submitted:
+            document = self._find(task)
+            if document is not None:
+                yield document
 
     def _find(self, task: str) -> Document | None:
         for key in (layout.task_key(task), layout.done_key(task)):

@@ -37,6 +37,7 @@ from sentinel.testing.simulation.workload import (
     Person,
     Wishes,
     hold_tickets,
+    look_on,
     prune_locks,
     run_guarded,
 )
@@ -143,11 +144,12 @@ class _Simulation:
             for number in range(max(1, options.peers // 3) if together else options.peers)
         ]
         self._others = [self._machine(f"desk{number + 1}") for number in range(options.people)]
+        self._spare = self._machine("spare")
         self._workers = Workers(
             self._universe,
             random.Random(f"{seed}/workers"),
             hosts=hosts,
-            spare=self._machine("spare"),
+            spare=self._spare,
             others=self._others,
             count=options.peers,
             times=self._times,
@@ -164,6 +166,7 @@ class _Simulation:
             trace=self._trace,
             rng=random.Random(f"{seed}/faults"),
             weather=self._weather,
+            server=self._universe.server,
             fleet=self._workers,
             weights=options.faults,
             stale=self._times.stale,
@@ -227,6 +230,7 @@ class _Simulation:
                     lambda process: Person(process, self._checker, self._trace, wishes).live(),
                 )
             )
+        self._spare.process("onlooker", look_on)
         if options.locks:
             people += [
                 desk.process("script", lambda process: hold_tickets(process, until)) for desk in self._others

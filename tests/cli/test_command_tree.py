@@ -56,6 +56,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
         "failover run",
         "cluster autoscale",
         "init",
+        "github init",
         "worker start",
         "workers remove",
         "tasks submit",

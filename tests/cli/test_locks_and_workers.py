@@ -20,9 +20,9 @@ def test_a_dry_init_makes_nothing(place: Place) -> None:
     assert not new.exists()
 
 
-def test_init_on_github_is_refused_in_this_version(run: Run) -> None:
+def test_init_on_github_needs_credentials(run: Run) -> None:
     ran = run("init", "--repo", "owner/repo")
-    assert (ran.status, "--repo" in ran.said) == (2, True)
+    assert (ran.status, "GITHUB_TOKEN" in ran.said) == (5, True)
 
 
 def test_workers_are_listed_and_shown(place: Place, worked: Worked) -> None:

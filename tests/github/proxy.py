@@ -184,7 +184,7 @@ class Proxy:
             name.lower(): value for name, value in answer.getheaders() if name.lower() not in _HOPS
         }
         self._put_right(exchange)
-        for watcher in self.watchers:
+        for watcher in list(self.watchers):
             watcher(exchange)
 
     def _put_right(self, exchange: Exchange) -> None:
@@ -202,6 +202,7 @@ class Proxy:
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -220,6 +221,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         now = proxy.clock.now()
         if not proxy.knows(token):
             self._answer(record, 401, {}, _json("Bad credentials"))
+            return
+        if path == "/rate_limit":
+            # Free of charge, and answered when nothing else is.
+            record.charged = False
+            with proxy.lock:
+                told = proxy.account(token).told(now, proxy.allowed)
+            self._answer(record, 200, {"Content-Type": "application/json"}, json.dumps(told).encode())
             return
         with proxy.lock:
             account = proxy.account(token)

@@ -87,7 +87,7 @@ class Bench:
         self.hears = hears
         #: Time-out of each connection that was opened, in order.
         self.opened: list[float | None] = []
-        #: How many more connections with a time-out of their own fail.
+        #: How many of the next connections fail.
         self.failing = 0
         self.threads: list[str] = []
         worker = Worker(id="w", incarnation="", hostname="h", max_tasks=1, types=("work",))
@@ -114,7 +114,7 @@ class Bench:
         )
 
     def _open(self, *, timeout: float | None = None) -> Store:
-        if timeout is not None and self.failing:
+        if self.failing:
             self.failing -= 1
             raise Unavailable("out of reach, as the test wants it")
         self.opened.append(timeout)
@@ -142,8 +142,14 @@ class Bench:
 def test_the_beats_connection_gives_up_before_the_next_beat_is_due(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.service.run()
-    (timeout,) = [seconds for seconds in bench.opened if seconds is not None]
-    assert timeout == TIMES.write_timeout < TIMES.interval
+    assert TIMES.write_timeout in bench.opened
+    assert TIMES.write_timeout < TIMES.interval
+
+
+def test_the_control_loop_gives_up_a_reply_long_before_it_would_count_as_hanging(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (timeout,) = bench.opened
+    assert timeout == TIMES.stale / 4
 
 
 def test_a_store_that_is_away_when_the_beat_is_to_begin_is_waited_for(tmp_path: Path) -> None:
@@ -155,7 +161,7 @@ def test_a_store_that_is_away_when_the_beat_is_to_begin_is_waited_for(tmp_path: 
 
 
 def test_one_who_is_told_to_stop_before_it_can_beat_does_not_join(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path, hears=False)
     bench.failing = 1
     bench.service.run()
     assert bench.history() == []

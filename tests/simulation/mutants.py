@@ -6,6 +6,7 @@ Each mutant replaces one function for the time of a test. The product itself has
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from sentinel.model import task as model
 from sentinel.model.lease import LeaseTimes, work_limit
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.model.worker import Incarnation, Worker
+from sentinel.peer import peer
 from sentinel.peer.lease import Lease
 from sentinel.store import transact
 from sentinel.store.base import ABSENT, Expected, Register, Snapshot, Transaction
@@ -242,6 +244,11 @@ def epoch_reset_on_lock_re_creation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(locks, "_floor", lambda snapshot: 0)
 
 
+def no_alarm_when_the_state_was_moved_back(patch: pytest.MonkeyPatch) -> None:
+    """A peer waits in silence while the branch does not hold what it has seen."""
+    patch.setattr(peer, "log", logging.getLogger("nobody listens"))
+
+
 MUTANTS: Sequence[Mutant] = (
     Mutant(
         name="no fence on finish",
@@ -323,5 +330,11 @@ MUTANTS: Sequence[Mutant] = (
         patch=epoch_reset_on_lock_re_creation,
         caught_as=frozenset({"I2"}),
         options=scenario({"kill": 1.0}),
+    ),
+    Mutant(
+        name="no alarm when the state was moved back",
+        patch=no_alarm_when_the_state_was_moved_back,
+        caught_as=frozenset({"alarm"}),
+        options=scenario({"rewind": 1.0}),
     ),
 )

@@ -70,6 +70,13 @@ def test_each_fault_can_be_had_alone(fault: str) -> None:
     assert report.faults.keys() == {fault}
 
 
+def test_a_task_that_kills_its_worker_again_and_again_ends_dead() -> None:
+    options = SimulationOptions(minutes=5, tasks=12, seconds=60.0, faults={}, deadly=0.5)
+    report = simulate(21, options)
+    assert report.violation is None, report.timeline
+    assert report.counts["dead"] > 0
+
+
 def test_the_seeds_of_every_run_are_clean() -> None:
     problems = [
         f"seed {verdict.seed}: {verdict.problem}\n{verdict.story}"

@@ -129,10 +129,10 @@ class Baton:
     ) -> None:
         #: True time in seconds since the beginning.
         self.now = 0.0
-        self._rng = rng
+        self._random = rng.random
         self._switched = switched
         self._heap: list[tuple[float, float, int, Happening]] = []
-        self._numbers = itertools.count()
+        self._number = itertools.count().__next__
         self._at_once = 0
         self._carrier = carrier if carrier is not None else best_carrier()
         self._main = Actor(self, "main", 0)
@@ -149,9 +149,8 @@ class Baton:
 
     def after(self, seconds: float, what: Happening) -> None:
         """Let ``what`` happen so many seconds from now."""
-        heapq.heappush(
-            self._heap, (self.now + max(0.0, seconds), self._rng.random(), next(self._numbers), what)
-        )
+        at = self.now + seconds if seconds > 0.0 else self.now
+        heapq.heappush(self._heap, (at, self._random(), self._number(), what))
 
     def start(self, name: str, run: Callable[[], None]) -> Actor:
         """A new actor that begins as soon as its turn comes."""

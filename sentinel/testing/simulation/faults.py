@@ -9,6 +9,7 @@ from typing import Protocol
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.machine import Machine, Process
 from sentinel.testing.simulation.network import Weather
+from sentinel.testing.simulation.store import Server
 from sentinel.testing.simulation.trace import Trace
 
 #: Fault → how often it happens compared with the others.
@@ -32,6 +33,10 @@ FAULTS: Mapping[str, float] = {
     "lagging-reads": 1.0,
     "wall-clock": 1.0,
     "restart-all": 0.3,
+    "rewind": 0.5,
+    "limits": 0.7,
+    "garbage": 0.7,
+    "credentials": 1.0,
 }
 
 
@@ -59,6 +64,7 @@ class Misfortune:
         trace: Trace,
         rng: random.Random,
         weather: Weather,
+        server: Server,
         fleet: Fleet,
         weights: Mapping[str, float],
         stale: float,
@@ -69,6 +75,7 @@ class Misfortune:
         self._trace = trace
         self._rng = rng
         self._weather = weather
+        self._server = server
         self._fleet = fleet
         self._names = [name for name in FAULTS if weights.get(name, 0.0) > 0]
         self._weights = [weights[name] for name in self._names]
@@ -221,6 +228,32 @@ class Misfortune:
     def _lagging_reads(self) -> str | None:
         self._weather.lag = self._stale * self._rng.uniform(0.1, 1.5)
         return self._spell("lagging", self._rng.uniform(0.1, 0.9))
+
+    def _garbage(self) -> str | None:
+        return self._spell("garbled", self._rng.uniform(0.05, 0.5))
+
+    def _limits(self) -> str | None:
+        seconds = self._long()
+        self._weather.limited_until = self._baton.now + seconds
+        return f"{seconds:.2f} s"
+
+    def _credentials(self) -> str | None:
+        machine = self._rng.choice(self._fleet.machines)
+        seconds = self._long()
+        machine.link.barred_until = self._baton.now + seconds
+        return f"{machine.name} for {seconds:.2f} s"
+
+    def _rewind(self) -> str | None:
+        # A machine that had not seen more than what is left would build on it, and lose that in the repair:
+        # nothing can keep it from that, so it is no test of anything.
+        seen = min(machine.link.seen for machine in self._fleet.machines)
+        if seen < 1 or self._server.rewound_to is not None:
+            return None
+        to = -1 if self._rng.random() < 0.3 else self._rng.randrange(max(0, seen - 20), seen)
+        seconds = self._long()
+        self._server.rewind(to)
+        self._baton.after(seconds, self._server.repair)
+        return f"{'deleted' if to < 0 else f'back to @{to}'} for {seconds:.2f} s"
 
     def _spell(self, name: str, chance: float) -> str:
         """Let one kind of trouble hold for a while."""

@@ -156,6 +156,7 @@ def serve(
 def serve_as(process: Process, worker: Worker, peer: PeerOptions, plan: Callable[[Path], Plan]) -> None:
     """The same with a registration and options of the caller's."""
     machine = process.machine
+    process.vigilant = True
     Service(
         options=ServiceOptions(worker=worker, peer=peer),
         open_store=process.open_store,

@@ -15,6 +15,7 @@ from pathlib import Path
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
 from sentinel.peer.beat import Room
+from sentinel.peer.desk import MakeDesk, NoDesk
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
 from sentinel.testing.checker import Checker, Sender
@@ -44,6 +45,8 @@ class Universe:
     timeout: float
     #: Whether connections are told of changes.
     watched: bool
+    #: How tasks reach shared memory.
+    desk: MakeDesk = lambda **_: NoDesk()
 
     def rng(self, name: str) -> random.Random:
         """Randomness of its own for everything that has a name, so that one thing more changes no other."""
@@ -115,6 +118,8 @@ class Process:
         self.name = name
         self.pid = pid
         self.dead = False
+        #: Whether it is a worker's daemon, which says aloud what is wrong with the state.
+        self.vigilant = False
         self.incarnation: str | None = None
         self.supervisor: Supervisor | None = None
         self.actors: list[Actor] = []
@@ -157,6 +162,7 @@ class Process:
             signals=self._signals,
             home=self._home,
             supervise=self._supervise,
+            desk=self._universe.desk,
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
             cpu_percent=lambda: 0.0,

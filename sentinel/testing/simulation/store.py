@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sentinel.errors import OutcomeUnknown, Unavailable
-from sentinel.model.codec import Document
+from sentinel.errors import OutcomeUnknown, Rewound, StoreError, Unavailable
+from sentinel.model.codec import FORMAT, Document
 from sentinel.store.base import (
     ABSENT,
     DELETE,
@@ -33,7 +33,7 @@ from sentinel.store.base import (
     Written,
 )
 from sentinel.store.memory import Commit, MemoryFleet, MemoryStore
-from sentinel.testing.checker import Checker, Sender
+from sentinel.testing.checker import Checker, Sender, Violation
 from sentinel.testing.simulation.baton import TIMED_OUT, Actor, Baton
 from sentinel.testing.simulation.network import Link, Weather, passage
 from sentinel.testing.simulation.trace import Trace
@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 #: How many states are kept for reads that lag.
 _STATES = 400
+#: Calls that reach the branch, and not the registers beside it.
+_ON_THE_BRANCH = frozenset({"read", "commit"})
 #: How many parsed records are kept.
 _PARSED = 20_000
 
@@ -52,6 +54,10 @@ class Caller(Protocol):
     @property
     def dead(self) -> bool:
         """Whether it does not exist any more."""
+
+    @property
+    def vigilant(self) -> bool:
+        """Whether it is to raise an alarm when the state was moved back."""
 
     def sender(self) -> Sender:
         """Who it is now."""
@@ -120,11 +126,14 @@ class Server:
         #: (key, bytes, function) → what the function made of it.
         self.parsed: dict[tuple[str, bytes, Callable[[str, Document], Any]], Any] = {}
         self._senders: dict[str, Sender] = {}
+        self._newest = _Seen(self, self.fleet.head)
         self._commit_times = [0.0]
         self._register_times = [0.0]
         self._register_states: list[dict[str, Register]] = [{}]
         #: Called when the state has moved.
         self.moved: list[Callable[[], None]] = []
+        #: The commit that somebody moved the branch back to, -1 when they deleted it; None when all is well.
+        self.rewound_to: int | None = None
 
     def version_of(self, data: bytes) -> str:
         """The version of a document that consists of these bytes."""
@@ -147,11 +156,18 @@ class Server:
         """The newest state, or the one of ``lag`` seconds ago if the reader has not seen a later one."""
         wanted = bisect.bisect_right(self._commit_times, self._baton.now - lag) - 1 if lag else self.revision
         oldest = max(0, self.revision - _STATES + 1)
-        return _Seen(self, self.fleet.history[max(wanted, at_least, oldest)])
+        number = max(wanted, at_least, oldest)
+        if self._newest.number != number:
+            shown = _Seen(self, self.fleet.history[number])
+            if number < self.revision:
+                return shown
+            self._newest = shown
+        return self._newest
 
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         """Land a batch, and have it judged."""
         before = self.revision
+        assert self.rewound_to is None
         outcomes = self._store.commit(transactions)
         now = self._baton.now
         if self.revision != before:
@@ -167,9 +183,28 @@ class Server:
                 # Old states would fill the memory, and nobody reads them any more.
                 old = self.fleet.history[before - _STATES]
                 self.fleet.history[before - _STATES] = Commit(old.revision, old.transactions, {})
-            for tell in list(self.moved):
-                tell()
+            self._tell()
         return outcomes
+
+    def _tell(self) -> None:
+        for tell in list(self.moved):
+            tell()
+
+    def rewind(self, to: int) -> None:
+        """Somebody moves the branch back to an older commit, or deletes it (-1)."""
+        self.rewound_to = to
+        self._tell()
+
+    def repair(self) -> None:
+        """Somebody puts the newest state back."""
+        self.rewound_to = None
+        self._trace.note(self._baton.now, "FAULT", "the branch is put back")
+        self._tell()
+
+    def alarm(self) -> Rewound:
+        """What whoever saw a newer state gets to hear while the branch is moved back."""
+        where = "is gone" if self.rewound_to == -1 else f"was moved back to @{self.rewound_to}"
+        return Rewound(f"ALARM: the state was at @{self.revision} and {where}; nothing is claimed")
 
     def publish(
         self, name: str, document: Written, expect: Expected, *, sent_at: float, sender: Sender
@@ -184,7 +219,7 @@ class Server:
             if written is None:
                 registers.pop(name, None)
             else:
-                registers[name] = Register(outcome.revision, json.loads(self.fleet.registers[name]))
+                registers[name] = Register(outcome.revision, {"format": FORMAT, **written})
             self._register_states.append(registers)
             if len(self._register_states) > _STATES:
                 self._register_states[-_STATES - 1] = {}
@@ -242,13 +277,19 @@ class SimulatedStore(Store):
         self.hears = watched
         self._seen = 0
         self._seen_registers = 0
+        #: How many alarms its user had raised when one more became due; None when none is due.
+        self._alarm_due: int | None = None
         #: True time at which the store answered the last look at registers whose answer arrived.
         self._looked_at: float | None = None
 
     def read(self) -> Snapshot:
         found: _Seen = self._call("read", False, lambda lag: self._server.snapshot(lag, self._seen))
-        self._seen = max(self._seen, found.number)
+        self._saw(found.number)
         return found
+
+    def _saw(self, number: int) -> None:
+        self._seen = max(self._seen, number)
+        self._link.seen = max(self._link.seen, number)
 
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if not transactions:
@@ -259,7 +300,7 @@ class SimulatedStore(Store):
         outcomes: list[Outcome] = self._call("commit", True, lambda _: self._server.commit(batch))
         for transaction, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
-                self._seen = max(self._seen, int(outcome.revision))
+                self._saw(int(outcome.revision))
                 self._judge(partial(self._server.checker.acknowledged, self._baton.now, transaction))
             else:
                 self._note(f"not landed: {transaction.note} ({outcome})")
@@ -334,15 +375,20 @@ class SimulatedStore(Store):
 
     def _call(self, what: str, write: bool, effect: Callable[[float], T]) -> T:
         self._baton.check()
+        self._expect_an_alarm()
         baton, now = self._baton, self._baton.now
         way = passage(self._rng, self._weather, self._link, now)
-        if way.refused:
+        if way.refused is not None:
             baton.sleep(way.request or 0.0)
-            raise Unavailable(f"{what}: the store refuses connections")
+            raise Unavailable(f"{what}: {way.refused}")
         wake: Callable[[Any], Actor | None] = baton.current.waker()
 
         def arrive() -> Actor | None:
-            result = effect(way.lag)
+            result: T | StoreError | None = None
+            if what in _ON_THE_BRANCH and self._server.rewound_to is not None:
+                result = self._server.alarm()
+            elif way.garbled != "before":
+                result = effect(way.lag)
             if way.reply is not None:
                 baton.after(way.reply, lambda: wake((result,)))
             return None
@@ -359,8 +405,22 @@ class SimulatedStore(Store):
             if write:
                 raise OutcomeUnknown(f"{what}: no answer within {self._timeout:g} s")
             raise Unavailable(f"{what}: no answer within {self._timeout:g} s")
+        if way.garbled is not None:
+            self._note(f"{what}: what came back is no answer")
+            raise (OutcomeUnknown if write else Unavailable)(f"{what}: what answered is not the store")
         found: T = answer[0]
+        if isinstance(found, StoreError):
+            if self._caller.vigilant and baton.current.name.endswith(".control"):
+                self._alarm_due = self._trace.alarms[baton.current.name]
+            raise found
         return found
+
+    def _expect_an_alarm(self) -> None:
+        """Whoever was told that the state was moved back has said so before it goes on."""
+        due, self._alarm_due = self._alarm_due, None
+        who = self._baton.current.name
+        if due is not None and self._trace.alarms[who] == due:
+            self._baton.fail(Violation("alarm", self._baton.now, f"{who} keeps to itself what happened"))
 
     def _judge(self, judge: Callable[[], None]) -> None:
         """Have something judged that is seen in the middle of the product's code, which may not catch it."""

@@ -8,6 +8,7 @@ import logging
 import struct
 from collections.abc import Callable
 
+_SWITCH = struct.Struct("<dI").pack
 #: How many lines are kept for the timeline.
 _KEPT = 4_000
 
@@ -19,16 +20,20 @@ class Trace:
         self._hash = hashlib.sha256()
         self._lines: collections.deque[tuple[float, str, str]] = collections.deque(maxlen=keep)
         self.events = 0
+        #: How often each raised an alarm.
+        self.alarms: collections.Counter[str] = collections.Counter()
         self.switches = 0
 
     def switched(self, at: float, actor: int) -> None:
         """The actor of this number goes on."""
         self.switches += 1
-        self._hash.update(struct.pack("<dI", at, actor))
+        self._hash.update(_SWITCH(at, actor))
 
     def note(self, at: float, who: str, what: str) -> None:
         """``who`` (an actor, the store, the faults) did ``what``."""
         self.events += 1
+        if "ALARM" in what:
+            self.alarms[who] += 1
         self._hash.update(f"{at!r} {who} {what}\n".encode("utf-8", "backslashreplace"))
         self._lines.append((at, who, what))
 

@@ -30,6 +30,8 @@ from sentinel.testing.simulation.trace import Trace
 #: The one type of task that simulated workers run.
 WORK = "work"
 LOCKS = ("deploy", "nightly", "backup")
+#: Mean seconds between two looks of one who only looks.
+_LOOKS_EVERY = 15.0
 
 
 def work(seconds: float, failures: int = 0, deadly: bool = False) -> str:
@@ -236,6 +238,17 @@ def hold_tickets(process: Process, until: float) -> None:
                 client.release_lock(lock.name, lock.epoch)
         except SentinelError as error:
             process.note(f"{type(error).__name__}: {error}")
+
+
+def look_on(process: Process) -> None:
+    """Somebody who looks at the state now and then, where nothing else may run for long."""
+    baton, rng, store = process.machine.universe.baton, process.rng(), process.open_store()
+    while True:
+        try:
+            store.read()
+        except SentinelError as error:
+            process.note(f"{type(error).__name__}: {error}")
+        baton.sleep(rng.uniform(0.5, 1.5) * _LOOKS_EVERY)
 
 
 def run_guarded(machine: Machine, lock: str, name: str) -> Process:
