@@ -50,8 +50,9 @@ def top(invocation: Invocation, *, interval: float, sort: str, show: str, output
         with invocation.client() as client:
             health = client.health(limits)
         if output == "json":
-            conditions = [condition.document() for condition in health.conditions]
-            show_json({"status": health.verdict, "conditions": conditions, **health.metrics.document()})
+            show_json(
+                {"status": health.verdict, "conditions": health.documents(), **health.metrics.document()}
+            )
             return
         surface = Surface(width=shutil.get_terminal_size((80, 24)).columns, blocks=_blocks())
         for line in frame(health, choice, surface, store=invocation.store_url()):

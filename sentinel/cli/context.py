@@ -74,15 +74,7 @@ class Invocation:
 
     def limits(self) -> Limits:
         """From where on a number is a condition of the fleet, by the settings in force."""
-        from sentinel.fleet.health import Limits
-
-        alerts = self.settings().alerts
-        return Limits(
-            utilization=alerts.utilization / 100,
-            healthy=alerts.healthy / 100,
-            queue=alerts.queue,
-            failures=alerts.failures / 100,
-        )
+        return limits(self.settings())
 
     def state_folder(self) -> Path:
         """Where private files of this machine belong; usable even when the configuration is not."""
@@ -148,6 +140,19 @@ def memory_options(settings: Settings) -> MemoryOptions:
         interval=settings.memory_sync.interval,
         policy=settings.memory_sync.conflict_resolution,
         cache_size=settings.memory_sync.cache_size,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """From where on a number is a condition of the fleet."""
+    from sentinel.fleet.health import Limits
+
+    alerts = settings.alerts
+    return Limits(
+        utilization=alerts.utilization / 100,
+        healthy=alerts.healthy / 100,
+        queue=alerts.queue,
+        failures=alerts.failures / 100,
     )
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sentinel.cli.context import Invocation
+from sentinel.cli.context import Invocation, limits
 from sentinel.cli.workshop import balancer, problems, workshop
 from sentinel.errors import BadInput, ConfigurationError
 from sentinel.peer.options import PeerOptions
@@ -60,6 +60,8 @@ class Rereading:
             rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
+            alerts=limits(settings),
+            watch_every=settings.alerts.interval,
         )
 
     @staticmethod

@@ -183,6 +183,8 @@ def _options(
             rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
+            alerts=invocation.limits(),
+            watch_every=settings.alerts.interval,
             expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
         ),

@@ -15,6 +15,7 @@
 ``github/seen``        up to when GitHub's lists were read
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
 ``scaling``            what the scaler remembers
+``alerts``             what is wrong with the fleet, and since when
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
@@ -34,6 +35,7 @@ ARTIFACT_REFS = "refs/sentinel/artifacts/"
 FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
 SCALING = "scaling"
+ALERTS = "alerts"
 
 TASKS = "tasks/"
 DONE = "done/"

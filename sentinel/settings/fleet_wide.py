@@ -196,6 +196,7 @@ class Alerts(Section):
         ge=0,
         le=100,
         scope="fleet",
+        live=True,
     )
     healthy: Number = setting(
         75.0,
@@ -205,6 +206,7 @@ class Alerts(Section):
         ge=0,
         le=100,
         scope="fleet",
+        live=True,
     )
     queue: Whole = setting(
         100,
@@ -214,6 +216,7 @@ class Alerts(Section):
         ge=0,
         le=1_000_000,
         scope="fleet",
+        live=True,
     )
     failures: Number = setting(
         5.0,
@@ -223,6 +226,17 @@ class Alerts(Section):
         ge=0,
         le=100,
         scope="fleet",
+        live=True,
+    )
+    interval: Number = setting(
+        30.0,
+        "Pause between two looks of a worker for what is wrong with the fleet; two must agree for an alert.",
+        json="distributed.alerts.intervalSeconds",
+        unit="seconds",
+        ge=1,
+        le=86_400,
+        scope="fleet",
+        live=True,
     )
 
 
