@@ -29,6 +29,7 @@ def test_a_dry_run_of_any_change_writes_nothing(place: Place) -> None:
         ["tasks", "retry", "--dry-run", "over"],
         ["failover", "run", "--dry-run"],
         ["cluster", "autoscale", "--dry-run"],
+        ["cluster", "rebalance", "--dry-run"],
         ["locks", "acquire", "--dry-run", "free"],
         ["locks", "renew", "--dry-run", "held", "--epoch", "1"],
         ["locks", "release", "--dry-run", "held", "--epoch", "1"],
@@ -55,6 +56,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     changes = {
         "failover run",
         "cluster autoscale",
+        "cluster rebalance",
         "init",
         "github init",
         "worker start",
@@ -66,6 +68,7 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     }
     changes |= {f"workers {verb}" for verb in ("cordon", "uncordon", "drain")}
     changes |= {f"locks {verb}" for verb in ("acquire", "renew", "release", "run")}
+    changes |= {"memory set", "memory delete"}
     neither = {"demo", "completion"}
     for path, command in commands(main):
         if isinstance(command, click.Group) or path in neither:

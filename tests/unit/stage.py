@@ -81,7 +81,13 @@ class Stage:
         return tasks.existing(self.transactor.store.read(), task_id)
 
     def join(
-        self, worker: str, *, types: tuple[str, ...] = ("shell",), max_tasks: int = 1, beats: bool = True
+        self,
+        worker: str,
+        *,
+        types: tuple[str, ...] = ("shell",),
+        max_tasks: int = 1,
+        beats: bool = True,
+        region: str | None = None,
     ) -> str:
         """A new incarnation of ``worker``, and its first beat."""
         incarnation = Incarnation(
@@ -98,6 +104,7 @@ class Stage:
             hostname=incarnation.hostname,
             max_tasks=max_tasks,
             types=types,
+            region=region,
             registered_at=rfc3339(self.clock.wall()),
         )
 
