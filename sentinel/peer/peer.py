@@ -29,6 +29,7 @@ from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
+from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
@@ -88,6 +89,7 @@ class Peer:
         self._chooser = Chooser(options)
         self._expiry = Expiry(options.expiry_interval)
         self._coordination = Coordination(options, incarnation.id)
+        self._monitor = Monitor(options, transactor.clock)
         self._cpu = cpu
         #: When this peer saw that it is to drain by a deadline, on its own clock.
         self._drain_seen: float | None = None
@@ -120,6 +122,12 @@ class Peer:
         self.fenced: str | None = None
         #: What the next beat tells; replaced as a whole, so that the beat thread may read it.
         self.load = self._load()
+
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Go on with these options, which differ only in how work is taken and stopped."""
+        self._options = options
+        for part in (self._chooser, self._coordination, self._monitor, self._work):
+            part.reconfigure(options)
 
     def drain(self) -> None:
         """Take nothing new; leave when everything that runs has ended."""
@@ -231,6 +239,8 @@ class Peer:
         batch += [Planned(transaction, _nothing) for transaction in expired]
         if self._lease.begun and self._lease.fenced is None:
             batch += self._shares(view, registers)
+        alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
+        batch += [] if alert is None else [Planned(alert, _nothing)]
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
