@@ -57,6 +57,7 @@ class Root(LazyGroup):
         "tasks": ("sentinel.cli.tasks:tasks", "Submit tasks, follow them, and read what they gave."),
         "cluster": ("sentinel.cli.cluster:cluster", "See how the whole fleet is and what it does."),
         "locks": ("sentinel.cli.locks:locks", "Take, keep and free named locks."),
+        "memory": ("sentinel.cli.memory:memory", "Read, write and watch values that the fleet shares."),
         "failover": ("sentinel.cli.failover:failover", "Take over for dead workers by hand."),
         "github": ("sentinel.cli.github:github", "Try, set up and watch a fleet on GitHub."),
         "budget": ("sentinel.cli.budget:budget", "Predict what a fleet on GitHub will send."),

@@ -29,7 +29,7 @@ from sentinel.github.comment import Material
 from sentinel.github.errors import Limited
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Case, Decision, Look, Rules
+from sentinel.github.intake import Case, Decision, Later, Look, Rules
 from sentinel.github.mirror import Mirror, records_of
 from sentinel.github.place import locate
 from sentinel.github.records import OutboxEntry, Seen
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks for a folder of files that was not there.
 _FOLDER_PAUSE = 300.0
 #: Seconds that one step says things before it looks again at what people do.
-_SAYING = 20.0
+_SAYING = 10.0
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
 #: Tries of a batch of which something moved.
@@ -245,18 +245,24 @@ class IssueDuty(Duty):
         ask = Enquiry(self._hub, self._path)
         looks = list(self._looks(news, hints, ask))
         finished = True
-        for _ in range(_TRIES):
+        for last in (*(False,) * (_TRIES - 1), True):
             if not looks:
                 return finished
             snapshot = self._store.read()
-            batch = [
-                (look, decision.transaction, decision.again)
-                for look in looks
-                if (decision := self._decide(snapshot, look, ask)) is not None
-                and decision.transaction is not None
-            ]
+            # Whoever runs after a task of this very look is decided when that has landed.
+            undecided = frozenset() if last else frozenset(layout.issue_task(look.number) for look in looks)
+            batch: list[tuple[Look, Transaction, bool]] = []
+            later: list[Look] = []
+            for look in looks:
+                try:
+                    decision = self._decide(snapshot, look, ask, undecided)
+                except Later:
+                    later.append(look)
+                    continue
+                if decision is not None and decision.transaction is not None:
+                    batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
-            looks = []
+            looks = later
             for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Conflicted):
                     looks.append(look)
@@ -278,7 +284,9 @@ class IssueDuty(Duty):
                 issues[number] = ask.issue(number)
             yield Look(number=number, issue=issues[number], comments=tuple(commands.get(number, ())))
 
-    def _decide(self, snapshot: Snapshot, look: Look, ask: Enquiry) -> Decision | None:
+    def _decide(
+        self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]
+    ) -> Decision | None:
         try:
             case = Case(
                 self._guarded(snapshot),
@@ -289,6 +297,7 @@ class IssueDuty(Duty):
                 explain=self._explain,
                 nonce=self._post.ids.nonce(),
                 wall=self._clock.wall(),
+                undecided=undecided,
             )
             return case.decide()
         except BadRecord as problem:
@@ -382,7 +391,7 @@ class IssueDuty(Duty):
         due = self._outbox.due(snapshot)
         left = len(due)
         try:
-            for entry in sorted(due, key=lambda entry: entry.number):
+            for entry in sorted(due, key=lambda entry: (entry.comment is not None, entry.number)):
                 if self._clock.now() >= until:
                     break
                 mirror = Mirror(self._hub, self._path, recognition, entry)

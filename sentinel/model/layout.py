@@ -8,11 +8,14 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``memory/<ns>/<hash>`` a value of shared memory, by a hash of its key
 ``github/issues/<n>``  what is known of an issue that asks for a task
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
 ``github/seen``        up to when GitHub's lists were read
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``scaling``            what the scaler remembers
+``alerts``             what is wrong with the fleet, and since when
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
@@ -31,6 +34,8 @@ ARTIFACT_REFS = "refs/sentinel/artifacts/"
 
 FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
+SCALING = "scaling"
+ALERTS = "alerts"
 
 TASKS = "tasks/"
 DONE = "done/"
@@ -39,6 +44,7 @@ INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
 TOTALS = "totals/"
 CONTENTION = "contention/"
+MEMORY = "memory/"
 ASSIGNMENTS = "assignments/"
 
 ISSUES = "github/issues/"
@@ -74,6 +80,16 @@ def incarnation_key(incarnation: str) -> str:
 def lock_key(name: str) -> str:
     """Where a named lock is."""
     return LOCKS + name
+
+
+def memory_folder(namespace: str) -> str:
+    """Where the values of a namespace are."""
+    return f"{MEMORY}{namespace}/"
+
+
+def memory_key(namespace: str, key: str) -> str:
+    """Where a value of shared memory is: a hash of its key, for that may be longer than a file name."""
+    return memory_folder(namespace) + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def issue_key(number: int) -> str:

@@ -24,7 +24,9 @@ from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import View
 from sentinel.model.worker import Proof
 from sentinel.peer.beat import Room
+from sentinel.peer.desk import MakeDesk
 from sentinel.peer.host import Host
+from sentinel.peer.memory_desk import open_desk
 from sentinel.peer.overseer import Overseer, SupervisorProcess
 from sentinel.peer.run.spec import RunSpec
 from sentinel.peer.signals import Signals
@@ -42,12 +44,13 @@ class Thread(Protocol):
 
 
 class Interruptions(Protocol):
-    """SIGTERM and SIGINT as a count."""
+    """SIGTERM and SIGINT as a count, and SIGHUP as another."""
 
     count: int
+    hangups: int
 
-    def heeded(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Count them, and call ``wake`` for each."""
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> AbstractContextManager[None]:
+        """Count them (``hangups`` only when asked to), and call ``wake`` for each."""
 
 
 class Home(Protocol):
@@ -122,6 +125,7 @@ class Surroundings:
     signals: Callable[[], Interruptions] = Signals
     home: MakeHome = Host
     supervise: Supervise = SupervisorProcess
+    desk: MakeDesk = open_desk
     streams: Callable[[], tuple[int, int, int]] = standard_streams
     pid: Callable[[], int] = os.getpid
     #: Percent of all processors' time that was used since the last call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Sequence
 
 from sentinel.clock import Clock, SystemClock
@@ -15,7 +16,7 @@ from sentinel.github.duty import IssueDuty
 from sentinel.github.duty import Options as IssueOptions
 from sentinel.github.git import GitData
 from sentinel.github.governor import Governor, allowance
-from sentinel.github.opening import _make_branch
+from sentinel.github.opening import make_branch
 from sentinel.github.place import Place
 from sentinel.github.shared import Shared
 from sentinel.github.store import ApiStore
@@ -73,7 +74,8 @@ class GitHub:
         self._proxy.clock = _VirtualClock(baton)
         self._proxy.arriving = self._tell_time
         if self._kind == "github+api":
-            _make_branch(GitData(self._api(SystemClock())), self._place, "tester")
+            clock = SystemClock()
+            make_branch(GitData(self._api(clock)), self._place, "tester", clock=clock, rng=random.Random(0))
 
     def _open_store(self, process: Process, timeout: float | None) -> ApiStore:
         machine = process.machine

@@ -15,6 +15,7 @@ from pathlib import Path
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
 from sentinel.peer.beat import Room
+from sentinel.peer.desk import MakeDesk, NoDesk
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
 from sentinel.testing.checker import Checker, Sender
@@ -46,6 +47,8 @@ class Universe:
     watched: bool
     #: Opens a connection of a process to another store than `server`, whose calls take no time.
     stores: Callable[[Process, float | None], Store] | None = None
+    #: How tasks reach shared memory.
+    desk: MakeDesk = lambda **_: NoDesk()
 
     def rng(self, name: str) -> random.Random:
         """Randomness of its own for everything that has a name, so that one thing more changes no other."""
@@ -163,6 +166,7 @@ class Process:
             signals=self._signals,
             home=self._home,
             supervise=self._supervise,
+            desk=self._universe.desk,
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
             cpu_percent=lambda: 0.0,
