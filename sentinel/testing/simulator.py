@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from sentinel.fleet.patterns import Pattern
 from sentinel.model.lease import LeaseTimes
 from sentinel.testing.checker import Checker, Violation
 from sentinel.testing.simulation.baton import Baton
@@ -75,6 +76,8 @@ class SimulationOptions:
     seconds: float = 8.0
     #: Tasks that one peer runs at a time.
     slots: int = 3
+    #: Who assigns tasks to whom.
+    pattern: Pattern = "peer_to_peer"
     #: Fault → how often it happens compared with the others.
     faults: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(FAULTS))
     #: Mean virtual seconds between two faults.
@@ -158,6 +161,7 @@ class _Simulation:
             times=self._times,
             poll=self._times.interval,
             slots=options.slots,
+            pattern=options.pattern,
             paced=random.Random(f"{seed}/paced").random() < _PACED
             if options.paced is None
             else options.paced,
