@@ -47,6 +47,10 @@ _LEAVE_PATIENCE = 10.0
 _SIGN_OF_LIFE = 20.0
 
 
+#: Reads the configuration again and gives the options from now on. Raises nothing: it tells of its problems.
+Reread = Callable[[PeerOptions], PeerOptions]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What a daemon is started with."""
@@ -83,8 +87,12 @@ class Service:
         rng: random.Random,
         notifier: Notifier,
         surroundings: Surroundings = REAL,
+        reread: Reread | None = None,
     ) -> None:
         self._options = options
+        self._reread = reread
+        #: SIGHUPs that were answered.
+        self._reread_for = 0
         self._open_store = open_store
         self._make_plan = make_plan
         self._state_folder = state_folder
@@ -107,7 +115,8 @@ class Service:
 
     def run(self) -> None:
         """Work until drained. Raises `WorkerIdInUse`, and other `SentinelError`s that stop it."""
-        with self._signals.heeded(self._wakeup.set), self._watching():
+        hangups = self._reread is not None
+        with self._signals.heeded(self._wakeup.set, hangups=hangups), self._watching():
             try:
                 while self._live_once() and not self._stopping:
                     log.info("%s goes on as a new incarnation", self._options.worker.id)
@@ -245,6 +254,7 @@ class Service:
             room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
+        peer.rider = beat
         patience = options.times.write_timeout
         start = self._around.start_thread
         with ExitStack() as stack:
@@ -273,6 +283,10 @@ class Service:
                 peer.end()
             elif self._stopping or (self._options.burst and ready and self._nothing_to_do(peer)):
                 peer.drain()
+            if self._reread is not None and self._signals.hangups > self._reread_for:
+                self._reread_for = self._signals.hangups
+                self._options = dataclasses.replace(self._options, peer=self._reread(self._options.peer))
+                peer.reconfigure(self._options.peer)
             pause = peer.tick()
             self._notifier.tell("WATCHDOG=1")
             if peer.begun and not ready:

@@ -112,6 +112,10 @@ class Work:
         #: Whether the overseer died without saying so.
         self.gone = False
 
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Stop runs by these options from now on."""
+        self._options = options
+
     @property
     def _clock(self) -> Clock:
         return self._transactor.clock

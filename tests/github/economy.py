@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Sequence
 
 from sentinel.clock import Clock, SystemClock
@@ -73,7 +74,8 @@ class GitHub:
         self._proxy.clock = _VirtualClock(baton)
         self._proxy.arriving = self._tell_time
         if self._kind == "github+api":
-            make_branch(GitData(self._api(SystemClock())), self._place, "tester")
+            clock = SystemClock()
+            make_branch(GitData(self._api(clock)), self._place, "tester", clock=clock, rng=random.Random(1))
 
     def _open_store(self, process: Process, timeout: float | None) -> ApiStore:
         machine = process.machine
