@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sentinel.github.budget import Allowance, forecast
+from sentinel.github.budget import Allowance, Kind, forecast
 from sentinel.github.place import locate
 from sentinel.testing.simulation.economy import Economy
 from tests.github.economy import BASE, GitHub, bill
@@ -32,12 +32,14 @@ def main() -> int:
     parser.add_argument(
         "fleets", nargs="*", default=FLEETS, metavar="N,T", help=f"workers,tasks an hour (default: {FLEETS})"
     )
+    parser.add_argument("--api", action="store_true", help="github+api:// instead of github://")
     parser.add_argument("--minutes", type=float, default=60.0, help="virtual minutes (default: 60)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     tools = Path(__file__).with_name("github-tools")
     found = subprocess.run([str(tools)], stdout=subprocess.PIPE, text=True, check=True)
     emulator = Emulator(Path(found.stdout.split()[-1]))
+    kind: Kind = "github+api" if options.api else "github"
     rows = []
     try:
         tokens = {token(login): login for login in USERS}
@@ -48,9 +50,8 @@ def main() -> int:
                 workers, tasks = fleet.split(",")
                 emulator.reset()
                 proxy.reset()
-                row = measure(
-                    GitHub(emulator, proxy, place, environ), int(workers), float(tasks), options.minutes
-                )
+                hub = GitHub(emulator, proxy, place, environ, kind)
+                row = measure(hub, kind, int(workers), float(tasks), options.minutes)
                 rows.append(row)
                 print(json.dumps(row), flush=True)
     finally:
@@ -60,16 +61,17 @@ def main() -> int:
     return 0 if all(row["refused"] == 0 for row in rows) else 1
 
 
-def measure(hub: GitHub, workers: int, tasks: float, minutes: float) -> dict[str, float]:
+def measure(hub: GitHub, kind: Kind, workers: int, tasks: float, minutes: float) -> dict[str, float | str]:
     """The figures of one fleet: metered, and predicted."""
-    told = forecast("github", BASE, workers=workers, tasks_an_hour=tasks, allowed=Allowance())
+    told = forecast(kind, BASE, workers=workers, tasks_an_hour=tasks, allowed=Allowance())
     # Two rounds of beats, so that everybody knows how many they are.
     gathering = max(15.0, 3 * told.rhythm.times.interval / 60.0)
     found = bill(hub, Economy(workers=workers, tasks_an_hour=tasks, minutes=minutes, gathering=gathering))
     return {
+        "kind": kind,
         "workers": workers,
         "tasks_an_hour": tasks,
-        "ttl": round(found.git.ttls[-1], 1),
+        "ttl": round(told.rhythm.times.stale, 1),
         "bound": round(told.bound(ROUND_TRIP), 1),
         "pushes_a_minute": round(found.git.pushes_a_minute, 3),
         "pushes_predicted": round(told.pushes_a_minute, 3),

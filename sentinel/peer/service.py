@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a stopping daemon tries to reach a store that is away, before it goes without leaving.
 _LEAVE_PATIENCE = 10.0
+#: Longest pause in seconds between two signs of life to the manager of services.
+_SIGN_OF_LIFE = 20.0
 
 
 #: Reads the configuration again and gives the options from now on. Raises nothing: it tells of its problems.
@@ -301,7 +303,7 @@ class Service:
                     f"{self._options.worker.id} stopped without leaving: the store was away for "
                     f"{away:.0f} s; its tasks are taken over by the others"
                 )
-            self._wakeup.wait(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
+            self._rest(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
         counters = peer.counters
         log.info(
             "%s left: %d claimed, %d ended, %d conflicts, %d failovers, %d stale results dropped",
@@ -322,6 +324,14 @@ class Service:
         if self._out_of_work_since is None:
             self._out_of_work_since = self._clock.now()
         return self._duties is None or self._duties.rested_since(self._out_of_work_since)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait so long, until something happens, or until it is time to stop; whoever watches us is told."""
+        until = self._clock.now() + seconds
+        while not self._wakeup.wait(min(_SIGN_OF_LIFE, until - self._clock.now())):
+            if self._clock.now() >= until or self._stopping:
+                return
+            self._notifier.tell("WATCHDOG=1")
 
     def _transactor(self, store: Store | None = None) -> Transactor:
         return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Sequence
 
-from sentinel.clock import Clock
+from sentinel.clock import Clock, SystemClock
 from sentinel.fleet.duty import Duty, MakeDuties, Post, Workplace
 from sentinel.fleet.submission import Declared
-from sentinel.github.api import Limits, Options, connect
+from sentinel.github.api import Api, Limits, Options, connect
+from sentinel.github.budget import Kind
 from sentinel.github.credential import credential
 from sentinel.github.duty import IssueDuty
 from sentinel.github.duty import Options as IssueOptions
+from sentinel.github.git import GitData
 from sentinel.github.governor import Governor, allowance
+from sentinel.github.opening import make_branch
 from sentinel.github.place import Place
 from sentinel.github.shared import Shared
+from sentinel.github.store import ApiStore
 from sentinel.model.lease import LeaseTimes
+from sentinel.store.opener import StoreOptions
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import EPOCH
-from sentinel.testing.simulation.economy import Economy, Measured, measure
+from sentinel.testing.simulation.economy import Economy, MakeStore, Measured, measure
+from sentinel.testing.simulation.machine import Process
 from sentinel.testing.simulation.workload import WORK
 from tests.github.allowance import Call, ProxyClock
 from tests.github.emulator import OWNER, REPO, Emulator
@@ -39,14 +46,22 @@ class _VirtualClock(ProxyClock):
 
 
 class GitHub:
-    """See `sentinel.testing.simulation.economy.Outside`."""
+    """See `sentinel.testing.simulation.economy.Outside`.
 
-    def __init__(self, emulator: Emulator, proxy: Proxy, place: Place, environ: dict[str, str]) -> None:
+    With ``github`` git is the simulator's store, with ``github+api`` the state goes through the API, too.
+    """
+
+    def __init__(
+        self, emulator: Emulator, proxy: Proxy, place: Place, environ: dict[str, str], kind: Kind = "github"
+    ) -> None:
         self._emulator = emulator
         self._proxy = proxy
         self._place = place
         self._environ = environ
+        self._kind = kind
         self._baton: Baton | None = None
+        self._processes: dict[int, Shared] = {}
+        self.stores: MakeStore | None = self._open_store if kind == "github+api" else None
 
     @property
     def calls(self) -> list[Call]:
@@ -58,6 +73,25 @@ class GitHub:
         self._baton = baton
         self._proxy.clock = _VirtualClock(baton)
         self._proxy.arriving = self._tell_time
+        if self._kind == "github+api":
+            clock = SystemClock()
+            make_branch(GitData(self._api(clock)), self._place, "tester", clock=clock, rng=random.Random(1))
+
+    def _open_store(self, process: Process, timeout: float | None) -> ApiStore:
+        machine = process.machine
+        options = StoreOptions(actor=process.name.partition("#")[0], state_folder=machine.state_folder)
+        return ApiStore(
+            self._api(machine.clock, timeout or 15.0), options, clock=machine.clock, rng=process.rng()
+        )
+
+    def _api(self, clock: Clock, timeout: float = 15.0) -> Api:
+        options = Options(environ=self._environ, clock=clock, shared=self._shared(clock), timeout=timeout)
+        return connect(self._place, options)
+
+    def pacing(self, clock: Clock) -> Governor:
+        """The governor of one daemon, told of the hour by its own client."""
+        shared = self._shared(clock)
+        return Governor(self._kind, BASE, allowance({}), usage=lambda: shared.meter.usage, clock=clock)
 
     def _tell_time(self) -> None:
         assert self._baton is not None
@@ -65,22 +99,24 @@ class GitHub:
 
     def duties(self, clock: Clock) -> tuple[MakeDuties, Workplace]:
         """The real duties, with the real client under its real limits, on a virtual clock."""
-        shared = self._shared(clock)
 
         def make(post: Post) -> Sequence[Duty]:
-            api = connect(self._place, Options(environ=self._environ, clock=clock, shared=shared))
-            return [IssueDuty(post, api, self._place.path, IssueOptions())]
+            return [IssueDuty(post, self._api(clock), self._place.path, IssueOptions())]
 
         place = Workplace(
             url=self._place.store,
             types={WORK: Declared(origin="the economy")},
             environ=self._environ,
-            budget=Governor("github", BASE, allowance({}), usage=lambda: shared.meter.usage, clock=clock),
+            budget=self.pacing(clock),
         )
         return make, place
 
     def _shared(self, clock: Clock) -> Shared:
-        return Shared(self._place.api_url, credential(self._environ), clock, Limits())
+        """What all clients of one machine have in common, as those of one process do."""
+        if id(clock) not in self._processes:
+            fresh = Shared(self._place.api_url, credential(self._environ), clock, Limits())
+            self._processes[id(clock)] = fresh
+        return self._processes[id(clock)]
 
     def ask(self, number: int, seconds: float) -> None:
         """Somebody who may opens an issue, past the meter."""
@@ -93,11 +129,6 @@ class GitHub:
             login="writer",
         )
         assert opened.status_code == 201, opened.text
-
-
-def pacing(clock: Clock) -> Governor:
-    """A daemon's governor on ``github://``: by git alone, so nobody tells it of the API."""
-    return Governor("github", BASE, allowance({}), clock=clock)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +174,6 @@ class Bill:
 
 def bill(hub: GitHub, economy: Economy) -> Bill:
     """Let a fleet work on the emulated GitHub, and see what it costs."""
-    measured = measure(dataclasses.replace(economy, outside=hub), pacing)
+    measured = measure(dataclasses.replace(economy, outside=hub), hub.pacing)
     begin = EPOCH + economy.gathering * 60.0
     return Bill(git=measured, calls=[call for call in hub.calls if call.at >= begin])

@@ -32,7 +32,16 @@ from sentinel.model.lease import LeaseTimes
 from sentinel.model.worker import Worker
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.run.spec import RunCause, RunSpec
-from sentinel.store.base import Committed, Conflicted, Expected, Outcome, Register, Transaction, Written
+from sentinel.store.base import (
+    Committed,
+    Conflicted,
+    Expected,
+    Outcome,
+    Register,
+    Store,
+    Transaction,
+    Written,
+)
 from sentinel.testing.checker import Checker, Sender
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import EPOCH, Timing
@@ -46,6 +55,8 @@ from sentinel.testing.simulation.workload import WORK, make_plan
 
 #: Makes the pacing of one daemon on its machine's clock.
 MakePacing = Callable[[Clock], Pacing]
+#: Opens a connection of a process, whose exchanges may take so many seconds each.
+MakeStore = Callable[[Process, float | None], Store]
 
 
 class Outside(Protocol):
@@ -53,6 +64,9 @@ class Outside(Protocol):
 
     def begin(self, baton: Baton) -> None:
         """Virtual time begins."""
+
+    #: Opens connections to the store there, where that is not to be the simulator's.
+    stores: MakeStore | None
 
     def duties(self, clock: Clock) -> tuple[MakeDuties, Workplace]:
         """The duties of one daemon on its machine's clock."""
@@ -208,6 +222,7 @@ class _Run:
             folder=folder,
             timeout=15.0,
             watched=False,
+            stores=None if economy.outside is None else economy.outside.stores,
         )
         self._begin_at = economy.gathering * 60.0
         self._end_at = self._begin_at + economy.minutes * 60.0
