@@ -342,7 +342,7 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
-        if not takes and self._options.pattern == "peer_to_peer":
+        if not takes and not self._coordination.calls(view):
             return
         waiting = self._chooser.waiting(view)
         workers = [

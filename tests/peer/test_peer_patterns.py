@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -122,6 +123,24 @@ def test_a_coordinator_that_drains_goes_on_coordinating_until_it_leaves(world: W
     lead.overseer.finish(running_here)
     world.settle(lead, other, rounds=6)
     assert coordinator(world.view()) == "b"
+
+
+def test_a_worker_that_is_about_to_leave_does_not_begin_to_coordinate(world: World) -> None:
+    member = world.member("a", **LED)
+    world.submit("t")
+    member.peer.drain()
+    world.pass_time(6.0, member)
+    assert coordinator(world.view()) is None
+
+
+def test_a_lock_that_is_torn_leaves_peers_among_peers(world: World) -> None:
+    head = world.fleet.head
+    torn = {**head.state, "locks/coordinator": b"{"}
+    world.fleet.history.append(dataclasses.replace(head, revision=head.revision + 1, state=torn))
+    member = world.member("a", **LED)
+    world.submit("t")
+    world.settle(member)
+    assert member.runs == ["t@1"]
 
 
 def test_each_group_has_a_leader_that_means_tasks_for_its_own(world: World) -> None:
