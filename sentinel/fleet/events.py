@@ -24,7 +24,7 @@ _BEGINNINGS: Mapping[str, tuple[str, ...]] = {
     "worker": ("join", "leave", "enter", "remove worker", "cordon", "uncordon", "drain"),
     "task": (
         *("submit", "claim", "finish", "fail", "requeue", "hand back", "free", "bury"),
-        *("cancel", "ask to cancel", "retry", "mean", "nothing is meant"),
+        *("cancel", "ask to cancel", "retry", "mean", "nothing is meant", "rebalance"),
     ),
 }
 

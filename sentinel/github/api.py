@@ -28,7 +28,7 @@ from sentinel.github.errors import Declined, Limited, Missing, Unauthorised
 from sentinel.github.limiter import Limits
 from sentinel.github.meter import Meter
 from sentinel.github.place import Place
-from sentinel.github.shared import PER_PAGE, Shared, requester_of, shared
+from sentinel.github.shared import HEADERS, PER_PAGE, Shared, requester_of, shared
 
 __all__ = ["Api", "Limits", "Options", "Reply", "connect"]
 
@@ -236,7 +236,7 @@ class Api:
         write = method != "GET"
         meter, limiter = self._shared.meter, self._shared.limiter
         self._auth.current = token
-        given = {"Accept": "application/vnd.github+json", **headers}
+        given = {**HEADERS, **headers}
         with limiter.request(write=write, content=content, patience=limit - self._clock.now()):
             meter.sent(write=write, content=content)
             try:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from sentinel.clock import SystemClock, rfc3339
+from sentinel.clock import Clock, SystemClock, rfc3339
 from sentinel.entropy import system_random
 from sentinel.errors import NotAStore, OutcomeUnknown, Rejected
 from sentinel.github.api import Api, Options, connect
-from sentinel.github.errors import Declined, Missing
+from sentinel.github.credential import credential
+from sentinel.github.errors import Declined, Missing, Unauthorised
 from sentinel.github.git import GitData, Moved
+from sentinel.github.git_token import GitToken
 from sentinel.github.place import Place, locate
 from sentinel.github.store import ApiStore
 from sentinel.model.codec import encode_document
@@ -41,12 +44,30 @@ def open_git(url: str, options: StoreOptions) -> RemoteStore:
     """A connection to the fleet in a repository on GitHub, by git. Raises what `open_remote` raises."""
     location = location_of(locate(url, os.environ))
     warn_in_the_clear(location)
-    return RemoteStore(location, options, environ=os.environ)
+    token = _app_token(url, options)
+    if token is None:
+        return RemoteStore(location, options, environ=os.environ)
+    return RemoteStore(location, options, environ=token.environ(os.environ), prepare=token.refresh)
 
 
 def create_git(url: str, options: StoreOptions, *, dry_run: bool = False) -> list[str]:
     """Make the fleet's state in a repository on GitHub, by git. Raises what `create_remote` raises."""
-    return create_at(location_of(locate(url, os.environ)), options, dry_run=dry_run)
+    location = location_of(locate(url, os.environ))
+    token = _app_token(url, options)
+    if token is None:
+        return create_at(location, options, dry_run=dry_run)
+    token.refresh()
+    return create_at(location, options, dry_run=dry_run, environ=token.environ(os.environ))
+
+
+def _app_token(url: str, options: StoreOptions) -> GitToken | None:
+    """What gives git the token of a GitHub App; None where we sign in otherwise, which git can do itself."""
+    try:
+        found = credential(os.environ)
+    except Unauthorised:
+        # Then git may know a way, by the user's own credential helper.
+        return None
+    return GitToken(_api(url, options, os.environ), options.state_folder) if found.kind == "app" else None
 
 
 def open_api(url: str, options: StoreOptions) -> ApiStore:
@@ -71,7 +92,7 @@ def create_api(url: str, options: StoreOptions, *, dry_run: bool = False) -> lis
             done = [f"{'Would make' if dry_run else 'Made'} the branch sentinel/state in {api.place.store}."]
             if dry_run:
                 return done
-            _make_branch(git, api.place, options.actor)
+            make_branch(git, api.place, options.actor, clock=SystemClock(), rng=system_random())
         else:
             done = []
     finally:
@@ -87,8 +108,8 @@ def _api(url: str, options: StoreOptions, environ: Mapping[str, str]) -> Api:
     return connect(place, Options(timeout=options.timeout, environ=environ))
 
 
-def _make_branch(git: GitData, place: Place, actor: str) -> None:
-    clock, rng = SystemClock(), system_random()
+def make_branch(git: GitData, place: Place, actor: str, *, clock: Clock, rng: random.Random) -> None:
+    """Make the branch of the state, if nobody else does at the same time. Raises what `create_api` raises."""
     ids = IdSource(rng, clock.wall)
     wall, tx = clock.wall(), ids.ulid()
     record = {"rev": 1, "tx": tx, "created_at": rfc3339(wall), "created_by": actor, **MARK}

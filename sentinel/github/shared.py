@@ -19,8 +19,9 @@ from sentinel.github.meter import Meter
 
 #: Says who we are, as GitHub wants it.
 USER_AGENT = "task-sentinel"
-#: Version of the API that we were written for; GitHub supports each for two years at least.
-API_VERSION = "2022-11-28"
+#: With every request. The version of the API is the one that we were written for; GitHub supports each for
+#: two years at least.
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 PER_PAGE = 100
 #: Seconds before its end from which on the token of an App is no longer used.
 _EARLY = 300.0
@@ -76,7 +77,7 @@ class Shared:
         requester = requester_of(self._api_url, app, timeout)
         try:
             path = f"/app/installations/{self.credential.installation_id}/access_tokens"
-            status, headers, text = requester.requestJson("POST", path)
+            status, headers, text = requester.requestJson("POST", path, None, dict(HEADERS))
         except (requests.RequestException, RuntimeError, ValueError, OSError) as error:
             raise Unavailable(f"GitHub cannot be reached for a token ({type(error).__name__})") from None
         finally:
@@ -111,7 +112,6 @@ def requester_of(api_url: str, auth: github.Auth.Auth, timeout: float) -> Reques
         pool_size=None,
         seconds_between_requests=None,
         seconds_between_writes=None,
-        api_version=API_VERSION,
     )
 
 

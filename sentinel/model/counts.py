@@ -74,7 +74,7 @@ class Totals:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return {**flat(self), "counts": dataclasses.asdict(self.counts)}
+        return {**flat(self), "counts": flat(self.counts)}
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Totals:

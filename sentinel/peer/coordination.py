@@ -37,6 +37,10 @@ class Coordination:
         lock = None if name is None else view.locks.get(name)
         return name is not None and (lock is None or not lock.held or lock.incarnation == self._incarnation)
 
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Choose by these options from now on."""
+        self._options = options
+
     def act(
         self,
         view: View,

@@ -45,6 +45,10 @@ log = logging.getLogger(__name__)
 _LEAVE_PATIENCE = 10.0
 
 
+#: Reads the configuration again and gives the options from now on. Raises nothing: it tells of its problems.
+Reread = Callable[[PeerOptions], PeerOptions]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What a daemon is started with."""
@@ -81,8 +85,12 @@ class Service:
         rng: random.Random,
         notifier: Notifier,
         surroundings: Surroundings = REAL,
+        reread: Reread | None = None,
     ) -> None:
         self._options = options
+        self._reread = reread
+        #: SIGHUPs that were answered.
+        self._reread_for = 0
         self._open_store = open_store
         self._make_plan = make_plan
         self._state_folder = state_folder
@@ -94,6 +102,9 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
+        #: Of the present incarnation; None where the store has none.
+        self._duties: Duties | None = None
+        self._out_of_work_since: float | None = None
         self._desk: Desk = NoDesk()
         self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
@@ -102,7 +113,8 @@ class Service:
 
     def run(self) -> None:
         """Work until drained. Raises `WorkerIdInUse`, and other `SentinelError`s that stop it."""
-        with self._signals.heeded(self._wakeup.set), self._watching():
+        hangups = self._reread is not None
+        with self._signals.heeded(self._wakeup.set, hangups=hangups), self._watching():
             try:
                 while self._live_once() and not self._stopping:
                     log.info("%s goes on as a new incarnation", self._options.worker.id)
@@ -240,6 +252,7 @@ class Service:
             room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
+        peer.rider = beat
         patience = options.times.write_timeout
         start = self._around.start_thread
         with ExitStack() as stack:
@@ -248,7 +261,7 @@ class Service:
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )
             if self._options.duties is not None and self._options.place is not None:
-                duties = Duties(
+                duties = self._duties = Duties(
                     make=self._options.duties,
                     place=self._options.place,
                     open_store=self._open_store,
@@ -266,8 +279,12 @@ class Service:
         while True:
             if self._signals.count > 1:
                 peer.end()
-            elif self._stopping or (self._options.burst and ready and peer.out_of_work):
+            elif self._stopping or (self._options.burst and ready and self._nothing_to_do(peer)):
                 peer.drain()
+            if self._reread is not None and self._signals.hangups > self._reread_for:
+                self._reread_for = self._signals.hangups
+                self._options = dataclasses.replace(self._options, peer=self._reread(self._options.peer))
+                peer.reconfigure(self._options.peer)
             pause = peer.tick()
             self._notifier.tell("WATCHDOG=1")
             if peer.begun and not ready:
@@ -296,6 +313,15 @@ class Service:
             counters.stale_results,
         )
         return peer.fenced is not None
+
+    def _nothing_to_do(self, peer: Peer) -> bool:
+        """Whether no task is left, and no duty since then brought one or has to tell of one."""
+        if not peer.out_of_work:
+            self._out_of_work_since = None
+            return False
+        if self._out_of_work_since is None:
+            self._out_of_work_since = self._clock.now()
+        return self._duties is None or self._duties.rested_since(self._out_of_work_since)
 
     def _transactor(self, store: Store | None = None) -> Transactor:
         return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)

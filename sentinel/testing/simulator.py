@@ -38,6 +38,7 @@ from sentinel.testing.simulation.workload import (
     Person,
     Wishes,
     hold_tickets,
+    keep_values,
     look_on,
     prune_locks,
     run_guarded,
@@ -87,6 +88,8 @@ class SimulationOptions:
     paced: bool | None = None
     #: Whether scripts hold locks, too.
     locks: bool = True
+    #: Whether programs keep values in shared memory, too.
+    memory: bool = False
     #: Share of the tasks that take their worker down.
     deadly: float = 0.01
 
@@ -241,6 +244,10 @@ class _Simulation:
             ]
             people.append(self._others[0].process("pruner", lambda process: prune_locks(process, until)))
             self._guard_later(random.Random(f"{self._seed}/guards"), 1)
+        if options.memory:
+            people += [
+                desk.process("program", lambda process: keep_values(process, until)) for desk in self._others
+            ]
         return people
 
     def _guard_later(self, rng: random.Random, number: int) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pygit2
 
+from sentinel.clock import SystemClock
+from sentinel.entropy import system_random
 from sentinel.github.api import Api
 from sentinel.github.git import GitData
-from sentinel.github.opening import _make_branch
+from sentinel.github.opening import make_branch
 from sentinel.github.store import ApiStore
 from sentinel.model.layout import STATE_REF
 from sentinel.store.mirror import SESSION_REFS
@@ -33,7 +35,7 @@ class ApiBench(StoreBench):
         self._numbers = itertools.count(1)
         self._admin = GitData(make_api())
         self.api = make_api()
-        _make_branch(self._admin, self.api.place, "tester")
+        make_branch(self._admin, self.api.place, "tester", clock=SystemClock(), rng=system_random())
 
     def open(self, *, folder: Path | None = None, clock: Any = None, **options: Any) -> ApiStore:
         given = {**self._options, **options}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sentinel.clock import Event
 from sentinel.errors import Unavailable
-from sentinel.fleet.balancers import find
+from sentinel.fleet.balancers import Candidate, find
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof, NoProof
 from sentinel.fleet.view import View
+from sentinel.model.task import Task
 from sentinel.model.worker import Proof, Worker
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -26,17 +29,18 @@ from sentinel.store.base import Store
 from sentinel.store.memory import MemoryFleet, MemoryStore
 from sentinel.testing.clock import ManualClock
 from sentinel.testing.overseer import ScriptedOverseer
-from tests.peer.harness import TIMES
+from tests.peer.harness import TIMES, World
 
 
 class Told:
     """Two signals that came before anything else did."""
 
     def __init__(self, count: int) -> None:
+        self.hangups = 0
         self.count = count
 
     @contextmanager
-    def heeded(self, wake: Callable[[], None]) -> Iterator[None]:
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> Iterator[None]:
         wake()
         yield
 
@@ -173,3 +177,29 @@ def test_no_thread_asks_for_changes_where_the_control_loop_asks_as_well(tmp_path
     bench = Bench(tmp_path, hears=False)
     bench.service.run()
     assert bench.threads == ["beat"]
+
+
+def test_new_options_of_a_peer_hold_from_its_next_look(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    dead, member = world.member("dead"), world.member("w")
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, recovery=False))
+    world.pass_time(3 * TIMES.stale, member)
+    assert world.view().live(dead.incarnation.id)
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, recovery=True))
+    world.settle(member)
+    assert not world.view().live(dead.incarnation.id)
+
+
+def test_new_options_of_a_peer_choose_by_another_balancer(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def asking(task: Task, workers: Sequence[Candidate], options: Mapping[str, Any]) -> Candidate:
+        asked.append(task.id)
+        return workers[0]
+
+    world = World(tmp_path)
+    member = world.member("w")
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, balancer=asking))
+    world.submit("t")
+    world.settle(member)
+    assert (member.runs, set(asked)) == (["t@1"], {"t"})

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sentinel.fleet.balancers import find
+from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.fleet.pacing import Pacing
 from sentinel.fleet.patterns import Pattern
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
@@ -166,12 +167,20 @@ def serve(
     )
 
 
-def serve_as(process: Process, worker: Worker, peer: PeerOptions, plan: Callable[[Path], Plan]) -> None:
-    """The same with a registration and options of the caller's."""
+def serve_as(
+    process: Process,
+    worker: Worker,
+    peer: PeerOptions,
+    plan: Callable[[Path], Plan],
+    *,
+    duties: MakeDuties | None = None,
+    place: Workplace | None = None,
+) -> None:
+    """The same with a registration and options of the caller's, and with duties."""
     machine = process.machine
     process.vigilant = True
     Service(
-        options=ServiceOptions(worker=worker, peer=peer),
+        options=ServiceOptions(worker=worker, peer=peer, duties=duties, place=place),
         open_store=process.open_store,
         make_plan=plan,
         state_folder=machine.state_folder,

@@ -1,4 +1,4 @@
-"""Claims waiting tasks, one at a time, against others that do the same; prints those that it won.
+"""Claims waiting tasks, a few at a time as workers do, against others; prints those that it won.
 
 It begins when it is told to go. Its only limits are GitHub's: this is about who wins, not about how often
 one may ask.
@@ -20,6 +20,9 @@ from sentinel.store.base import Committed
 from sentinel.store.opener import StoreOptions
 from sentinel.store.transact import Transactor
 
+#: Claims in one commit.
+AT_ONCE = 4
+
 url, name, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
 rng, clock = random.Random(seed), SystemClock()
 limits = Limits(points_a_minute=10**9, between_writes=0.0, at_once=10**6)
@@ -35,18 +38,27 @@ while True:
     waiting = sorted(task.id for task in view.tasks.values() if task.state == "pending")
     if not waiting:
         break
-    task = view.tasks[rng.choice(waiting[:10])]
-    claim, claimed = tasks.claim(
-        transactor.change(view.snapshot), task, worker=name, incarnation=f"inc-{name}", wall=clock.wall()
-    )
+    # All want the same ones.
+    wanted = rng.sample(waiting[: 2 * AT_ONCE], min(AT_ONCE, len(waiting)))
+    claims = [
+        tasks.claim(
+            transactor.change(view.snapshot),
+            view.tasks[task],
+            worker=name,
+            incarnation=f"inc-{name}",
+            wall=clock.wall(),
+        )
+        for task in wanted
+    ]
     try:
-        (outcome,) = store.commit([claim])
+        outcomes = store.commit([claim for claim, _ in claims])
     except Unavailable:
-        lost += 1
+        lost += len(claims)
         continue
-    if isinstance(outcome, Committed):
-        print(f"won {claimed.id} {claimed.epoch}", flush=True)
-    else:
-        lost += 1
+    for (_, claimed), outcome in zip(claims, outcomes, strict=True):
+        if isinstance(outcome, Committed):
+            print(f"won {claimed.id} {claimed.epoch}", flush=True)
+        else:
+            lost += 1
 usage = api.meter.usage
 print(f"end {lost} {usage.requests} {usage.charged}")
