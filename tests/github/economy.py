@@ -75,7 +75,7 @@ class GitHub:
         self._proxy.arriving = self._tell_time
         if self._kind == "github+api":
             clock = SystemClock()
-            make_branch(GitData(self._api(clock)), self._place, "tester", clock=clock, rng=random.Random(0))
+            make_branch(GitData(self._api(clock)), self._place, "tester", clock=clock, rng=random.Random(1))
 
     def _open_store(self, process: Process, timeout: float | None) -> ApiStore:
         machine = process.machine

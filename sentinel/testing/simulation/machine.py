@@ -45,10 +45,10 @@ class Universe:
     timeout: float
     #: Whether connections are told of changes.
     watched: bool
-    #: Opens a connection of a process to another store than `server`, whose calls take no time.
-    stores: Callable[[Process, float | None], Store] | None = None
     #: How tasks reach shared memory.
     desk: MakeDesk = lambda **_: NoDesk()
+    #: Opens a connection of a process to another store than `server`, whose calls take no time.
+    stores: Callable[[Process, float | None], Store] | None = None
 
     def rng(self, name: str) -> random.Random:
         """Randomness of its own for everything that has a name, so that one thing more changes no other."""
