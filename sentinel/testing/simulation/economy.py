@@ -268,7 +268,7 @@ class _Run:
         )
 
         def daemon(process: Process) -> None:
-            serve_as(process, worker, peer, make_plan, duties=duties, place=place)
+            serve_as(process, worker, peer, functools.partial(make_plan, name), duties=duties, place=place)
 
         machine.process(name, daemon, max_tasks=economy.slots)
 
