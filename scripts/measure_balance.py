@@ -58,7 +58,7 @@ def cases(given: argparse.Namespace) -> list[Case]:
             )
             for pattern in PATTERNS[1:]
         ]
-    return found
+    return [case for case in found if given.only in case[0]]
 
 
 def run(case: Case) -> tuple[Case, Figures]:
@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument("--peers", type=int, default=20, metavar="N")
     parser.add_argument("--tasks", type=int, default=2_000, metavar="N")
     parser.add_argument("--more", action="store_true", help="the rows about other circumstances, too")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
     given = parser.parse_args()
     print("| strategy | pattern | makespan | conflicts | mean wait | overtaken | at home | idle after kill |")

@@ -139,7 +139,7 @@ def _bound(
     if budget is not None:
         rhythm = budget.rhythm(Seen(workers=max(1, _live(client)), place=0))
     announced = max(
-        [*(live.ttl for live in view.incarnations.values()), *failover.announced(registers).values()],
+        [*(live.ttl for live in view.incarnations.values()), *failover.announced(view, registers).values()],
         default=0.0,
     )
     times = rhythm.times

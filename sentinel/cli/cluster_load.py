@@ -1,14 +1,15 @@
-"""``sentinel cluster load-distribution``."""
+"""``sentinel cluster load-distribution`` and ``rebalance``."""
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from typing import Any
 
 import click
 
 from sentinel.cli.context import Invocation, pass_invocation
-from sentinel.cli.output import Columns, Output, output_option, show_json, show_rows
+from sentinel.cli.output import Columns, Output, dry_run_option, output_option, show_json, show_rows
 
 _COLUMNS: Columns = {
     "WORKER": "id",
@@ -78,3 +79,35 @@ def bar(load: float, width: int = 10) -> str:
     """A load of 0 to 1 as a bar that every terminal can draw."""
     full = min(width, round(load * width))
     return f"[{'#' * full}{'.' * (width - full)}] {load:.0%}"
+
+
+_MOVES: Columns = {"TASK": "task", "FROM": "before", "TO": "after"}
+
+
+@click.command()
+@dry_run_option
+@output_option
+@pass_invocation
+def rebalance(invocation: Invocation, dry_run: bool, output: Output) -> None:
+    """Move waiting tasks that are meant for overloaded workers to idle ones, now; running tasks never move.
+
+    Coordinators and leaders do so by themselves every `rebalanceIntervalMs`. In the pattern peer_to_peer
+    nothing is meant for anybody ahead: whoever has a slot free takes what waits.
+
+    \b
+    Examples:
+      sentinel cluster rebalance --dry-run
+      sentinel cluster rebalance -o json
+    """
+    chosen = invocation.settings().load_balancer
+    with invocation.client() as client:
+        moves = client.rebalance(chosen.pattern, chosen.group_by, dry_run=dry_run)
+    rows = [dataclasses.asdict(move) for move in moves]
+    if output == "json":
+        show_json(rows)
+    elif rows:
+        show_rows(rows, _MOVES, output)
+    elif chosen.pattern == "peer_to_peer":
+        click.echo("nothing would move: among peers nothing is meant for anybody ahead")
+    else:
+        click.echo("nothing would move: nobody has more to do than slots while another idles")

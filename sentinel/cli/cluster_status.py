@@ -62,8 +62,7 @@ def health(invocation: Invocation, output: Output) -> None:
         found = _health(invocation)
     workers = [_worker_health(worker) for worker in found.metrics.workers]
     if output == "json":
-        conditions = [condition.document() for condition in found.conditions]
-        show_json({"status": found.verdict, "conditions": conditions, "workers": workers})
+        show_json({"status": found.verdict, "conditions": found.documents(), "workers": workers})
     else:
         click.echo(f"status: {found.verdict}")
         _show_conditions(found)
@@ -141,13 +140,15 @@ def _summary(found: Health) -> dict[str, Any]:
         **{state: states[state] for state in ("blocked", "running", "done", "failed", "dead")},
         "locks_held": sum(lock.held for lock in metrics.locks),
         "failovers": metrics.failovers,
-        "conditions": [condition.document() for condition in found.conditions],
+        "conditions": found.documents(),
     }
 
 
 def _show_conditions(found: Health) -> None:
     for condition in found.conditions:
-        click.echo(f"{condition.severity}: {plain(condition.message)}")
+        since = found.since.get(condition.key)
+        told = "" if since is None else f" (alert since {since[:19].replace('T', ' ')}Z)"
+        click.echo(f"{condition.severity}: {plain(condition.message)}{told}")
 
 
 _HEALTH: Columns = {

@@ -13,7 +13,7 @@ from sentinel.errors import BadInput, ConfigurationError
 from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
-    from sentinel.client import Client
+    from sentinel.client import Client, ClientOptions
     from sentinel.fleet.access import AccessOptions
     from sentinel.fleet.health import Limits
     from sentinel.fleet.pacing import Budget
@@ -78,15 +78,7 @@ class Invocation:
 
     def limits(self) -> Limits:
         """From where on a number is a condition of the fleet, by the settings in force."""
-        from sentinel.fleet.health import Limits
-
-        alerts = self.settings().alerts
-        return Limits(
-            utilization=alerts.utilization / 100,
-            healthy=alerts.healthy / 100,
-            queue=alerts.queue,
-            failures=alerts.failures / 100,
-        )
+        return limits(self.settings())
 
     def state_folder(self) -> Path:
         """Where private files of this machine belong; usable even when the configuration is not."""
@@ -101,13 +93,20 @@ class Invocation:
 
         Raises `ConfigurationError` and `StoreError`.
         """
-        from sentinel.client import Client, ClientOptions
+        from sentinel.client import Client
+
+        options = self.client_options(types)
+        return Client(self.store_url(), state_folder=self.state_folder(), options=options)
+
+    def client_options(self, types: Mapping[str, Declared] | None = None) -> ClientOptions:
+        """What a client of the store in force goes by. Raises `ConfigurationError`."""
+        from sentinel.client import ClientOptions
         from sentinel.fleet.submission import SHELL
         from sentinel.store.opener import kind_of
 
         url = self.store_url()
         settings = self.settings()
-        options = ClientOptions(
+        return ClientOptions(
             types={"shell": SHELL} if types is None else types,
             timeout=settings.tasks.defaults.timeout,
             retries=settings.tasks.defaults.retries,
@@ -119,7 +118,6 @@ class Invocation:
             balancer_options=settings.load_balancer.options,
             affinity=settings.load_balancer.affinity_enabled,
         )
-        return Client(url, state_folder=self.state_folder(), options=options)
 
     def budget(self, url: str) -> Budget | None:
         """The budget of the store at ``url``; None where nothing is limited. Raises `ConfigurationError`."""
@@ -146,6 +144,19 @@ def memory_options(settings: Settings) -> MemoryOptions:
         interval=settings.memory_sync.interval,
         policy=settings.memory_sync.conflict_resolution,
         cache_size=settings.memory_sync.cache_size,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """From where on a number is a condition of the fleet."""
+    from sentinel.fleet.health import Limits
+
+    alerts = settings.alerts
+    return Limits(
+        utilization=alerts.utilization / 100,
+        healthy=alerts.healthy / 100,
+        queue=alerts.queue,
+        failures=alerts.failures / 100,
     )
 
 

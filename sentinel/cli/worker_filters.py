@@ -33,12 +33,7 @@ def worker_filters(function: F) -> F:
     """The options whose values `fits` takes."""
     options = [
         click.option("--status", metavar="S,..", callback=_statuses, help="Only workers in these statuses."),
-        click.option(
-            "--free",
-            metavar="N",
-            type=click.IntRange(0, 1000),
-            help="Only workers that take tasks and have so many slots free.",
-        ),
+        click.option("--free", is_flag=True, help="Only workers that take tasks and have a slot free."),
         click.option("--role", metavar="R", help="Only workers of this role."),
         click.option("--region", metavar="R", help="Only workers of this region."),
         click.option("--type", metavar="T", type=an_id("task type"), help="Only workers that take it."),
@@ -53,7 +48,7 @@ def fits(
     row: WorkerRow,
     *,
     status: frozenset[str] | None = None,
-    free: int | None = None,
+    free: bool = False,
     role: str | None = None,
     region: str | None = None,
     type: str | None = None,
@@ -62,7 +57,7 @@ def fits(
     """Whether a worker passes every filter that was given."""
     return (
         (status is None or row.status in status)
-        and (free is None or (free_slots(row) >= free and row.status in ("online", "busy")))
+        and (not free or (free_slots(row) > 0 and row.status == "online"))
         and (role is None or row.role == role)
         and (region is None or row.region == region)
         and (type is None or type in row.types)

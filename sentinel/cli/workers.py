@@ -79,7 +79,7 @@ def list_workers(invocation: Invocation, /, output: Output, **filters: Any) -> N
     Examples:
       sentinel workers list
       sentinel workers list --status online,busy --region eu-west-1
-      sentinel workers list --free 2 --role follower -o json
+      sentinel workers list --free --role follower -o json
     """
     with invocation.client() as client:
         rows = [row.document() for row in client.workers() if fits(row, **filters)]

@@ -6,11 +6,12 @@ from sentinel.client.failing_over import FailoverCalls
 from sentinel.client.fleetwide import FleetCalls
 from sentinel.client.following import TaskCalls
 from sentinel.client.membership import WorkerCalls
+from sentinel.client.rebalancing import RebalanceCalls
 from sentinel.client.remembering import MemoryCalls
 from sentinel.client.submitting import SubmitCalls
 
 
-class Client(SubmitCalls, TaskCalls, WorkerCalls, MemoryCalls, FailoverCalls, FleetCalls):
+class Client(SubmitCalls, TaskCalls, WorkerCalls, MemoryCalls, FailoverCalls, FleetCalls, RebalanceCalls):
     """A connection to one fleet. Not shared between threads: each opens its own.
 
     ``store`` is a store URL or path (``memory:`` is a fleet of its own, for tests), or an open store, which

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sentinel.client.connection import Connection
+from sentinel.fleet.alerting import alerts_in
 from sentinel.fleet.events import Event, events
 from sentinel.fleet.health import Condition, Limits, Verdict, conditions, verdict
 from sentinel.fleet.metrics import LockMetrics, Metrics, lock_metrics, measure
+from sentinel.model.codec import Document
 
 #: Longest pause in seconds between two looks for new events; a store that tells of changes wakes us earlier.
 _LOOK_EVERY = 10.0
@@ -23,6 +25,12 @@ class Health:
     verdict: Verdict
     conditions: tuple[Condition, ...]
     metrics: Metrics
+    #: When a worker raised an alert of a condition, by its key; without one it is new, or nobody watches.
+    since: Mapping[str, str]
+
+    def documents(self) -> list[Document]:
+        """The conditions as JSON, each with ``since`` (null without an alert)."""
+        return [{**found.document(), "since": self.since.get(found.key)} for found in self.conditions]
 
 
 class FleetCalls(Connection):
@@ -38,7 +46,13 @@ class FleetCalls(Connection):
         """What is wrong with the fleet now, by ``limits`` or else those of the guide."""
         metrics = self.metrics()
         found = conditions(metrics, limits or Limits())
-        return Health(verdict=verdict(metrics, found), conditions=tuple(found), metrics=metrics)
+        alerts = alerts_in(self.view().snapshot).active
+        return Health(
+            verdict=verdict(metrics, found),
+            conditions=tuple(found),
+            metrics=metrics,
+            since={key: alert.since for key, alert in alerts.items()},
+        )
 
     def lock_metrics(self) -> list[LockMetrics]:
         """All named locks in numbers, by name."""

@@ -30,13 +30,20 @@ class LockCalls(Observing):
             raise unreadable(problem) from problem
 
     def acquire_lock(
-        self, name: str, ttl: float = 300.0, wait: float = 0.0, *, dry_run: bool = False
+        self,
+        name: str,
+        ttl: float = 300.0,
+        wait: float = 0.0,
+        *,
+        dry_run: bool = False,
+        quiet: bool = False,
     ) -> Lock:
         """Hold a lock until it is released or was not renewed for ``ttl`` seconds, on whoever's clock looks.
 
         The lock's ``epoch`` is needed to renew and to release it. Raises `LockHeld` when it did not come free
         within ``wait`` seconds. Whether another holder's time is over is judged by what this and earlier
-        commands saw, so a first look never takes a lock that is held.
+        commands saw, so a first look never takes a lock that is held. Not to get it counts as a conflict,
+        unless ``quiet``, for who asks again and again.
         """
         check_id(name, "lock name")
         ttl = check_number(ttl, "ttl", MIN_TTL, MAX_TTL, unit="seconds")
@@ -56,7 +63,8 @@ class LockCalls(Observing):
                 return acquisition.attempt(dry_run=True)
             return acquire_when_free(acquisition, kept, wait=wait)
         except LockHeld:
-            acquisition.give_up()
+            if not quiet:
+                acquisition.give_up()
             raise
         except BadRecord as problem:
             raise unreadable(problem) from problem

@@ -57,9 +57,9 @@ def watched(view: View, registers: Mapping[str, Register]) -> dict[str, Expected
     return versions
 
 
-def announced(registers: Mapping[str, Register]) -> dict[str, float]:
-    """The TTLs, in seconds, of all sessions that can be read."""
-    sessions = ((name, load_session(name, register)) for name, register in registers.items())
+def announced(view: View, registers: Mapping[str, Register]) -> dict[str, float]:
+    """The TTLs, in seconds, of all sessions of live incarnations that can be read."""
+    sessions = ((name, load_session(name, registers.get(name))) for name in view.living.values())
     return {name: session.ttl for name, session in sessions if session is not None}
 
 
@@ -208,8 +208,7 @@ def orphans(
 def turn(view: View, name: str, incarnation: str) -> int:
     """How many live incarnations tidy up after ``name`` before this one does; the order differs by name."""
     mine = _draw(name, incarnation)
-    live = (key[len(layout.INCARNATIONS) :] for key in view.snapshot.list(layout.INCARNATIONS))
-    return sum(_draw(name, other) < mine for other in live)
+    return sum(_draw(name, other) < mine for other in view.living)
 
 
 def _draw(name: str, incarnation: str) -> str:

@@ -85,7 +85,7 @@ def _workers(metrics: Metrics, limits: Limits) -> Iterator[Condition]:
                 code="worker_failure",
                 severity="critical",
                 subject=worker.id,
-                message=f"worker {worker.id} {_what(worker)}, last seen {worker.last_heartbeat or 'never'}",
+                message=f"worker {worker.id} {_what(worker)}",
                 value=0.0 if silent is None else silent,
                 limit=0,
             )
@@ -139,4 +139,6 @@ def _load(metrics: Metrics, limits: Limits) -> Iterator[Condition]:
 def _what(worker: WorkerMetrics) -> str:
     if worker.status == "offline":
         return "was failed over and has not come back"
-    return "is silent" if worker.status == "stale" else f"is in error ({worker.problem})"
+    if worker.status == "stale":
+        return f"is silent, last seen {worker.last_heartbeat or 'when it joined'}"
+    return f"is in error ({worker.problem})"

@@ -47,7 +47,7 @@ def sight(known: Sighting | None, version: Expected, *, sent: float, reply: floa
         return Sighting(version=seen, first_reply=reply, last_sent=sent)
     if sent <= known.last_sent:
         return known
-    return known._replace(last_sent=sent)
+    return Sighting(seen, known.first_reply, sent, known.ttl)
 
 
 class Observer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from sentinel.errors import NotAStore, OutcomeUnknown, SentinelError, StoreError, Unavailable
 from sentinel.fleet.access import AccessOptions, Limit
@@ -76,7 +77,7 @@ def _tried(api: Api, place: Place, options: AccessOptions) -> Iterator[Check]:
         yield _failed("repository", error, _STORE)
         return
     yield from _repository(place, repository)
-    yield from _permissions(api, place)
+    yield from _permissions(api, place, repository)
 
 
 def _clock(reply: Reply, wall: float) -> Check:
@@ -139,13 +140,28 @@ def _repository(place: Place, repository: Any) -> Iterator[Check]:
         yield Check(name="issues", level="warn", message="they are switched off", fix=fix)
 
 
-def _permissions(api: Api, place: Place) -> Iterator[Check]:
+def _permissions(api: Api, place: Place, repository: Any) -> Iterator[Check]:
     path = place.path
     yield _read("contents: read", lambda: api.get(f"{path}/git/matching-refs/heads/sentinel/state"))
     yield _write("contents: write", lambda: api.send("POST", f"{path}/git/refs", {"ref": "", "sha": ""}))
     yield _read("issues: read", lambda: api.get(f"{path}/issues", {"state": "all", "per_page": 1}))
     yield _write("issues: write", lambda: api.send("POST", f"{path}/labels", {"name": ""}))
-    yield _read("members: read", lambda: api.get(f"{path}/collaborators", {"per_page": 1}))
+    login = _somebody(api, repository)
+    if login is not None:
+        who = f"{path}/collaborators/{quote(login, safe='')}/permission"
+        yield _read("members: read", lambda: api.get(who))
+
+
+def _somebody(api: Api, repository: Any) -> str | None:
+    """The login of a person whose permission can be asked for: our own, or the owner's; None without any."""
+    owner = repository.get("owner") if isinstance(repository, dict) else None
+    try:
+        user = api.get("user").body
+    except StoreError:
+        # An App is nobody.
+        user = owner if isinstance(owner, dict) and owner.get("type") == "User" else None
+    login = user.get("login") if isinstance(user, dict) else None
+    return login if isinstance(login, str) else None
 
 
 def _read(name: str, ask: Callable[[], object]) -> Check:

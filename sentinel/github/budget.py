@@ -40,10 +40,12 @@ _LOOK_SHARE = 1 / 3
 _LOOK_TAKES = 0.5
 #: Longest interval between two beats that is announced, whatever is left of the hour, in seconds.
 LONGEST_INTERVAL = 3600.0
-#: Shortest pause between two rounds of intake, in seconds: each may end in a push, which has no turn. And the
-#: part of the hour that intake gets at most.
-INTAKE_PAUSE = 60.0
+#: Part of the pushes that intake and mirror get, which have no turns.
+_ISSUE_PUSHES = 1 / 6
+#: Part of the hour that intake gets at most.
 _INTAKE_SHARE = 0.2
+#: Part of the hour that beats and looks get on ``github+api``; the other is for the work itself.
+_ROUNDS_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,28 +73,40 @@ class Credit:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCosts:
-    """Requests of the API store that are charged, as metered at its tests' proxy."""
+    """Charged requests of the API store, as metered; see `docs/github-limits.md`."""
 
     #: One beat.
-    beat: float = 3.0
-    #: One look that shows something new, without the sessions.
-    look: float = 4.0
-    #: Reading one session that has changed.
+    beat: float = 2.0
+    #: One look at the sessions, and reading one of them that has changed. A state that did not move is free.
+    look: float = 1.0
     session: float = 1.0
-    #: One commit of any number of transactions.
-    commit: float = 4.0
+    #: Reading a state that has moved.
+    moved: float = 2.8
+    #: One commit of any number of transactions, and storing the outputs of one task.
+    commit: float = 3.0
+    outputs: float = 3.0
+    #: Looks of a worker that one task wakes it for.
+    wakes: float = 1.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class IssueCosts:
-    """Charged requests of intake and mirror for one task that came from an issue."""
+    """What intake and mirror cost, as metered; see `docs/github-limits.md`."""
 
-    #: Requests of one round of intake that finds something new; one that finds nothing is free (304).
-    round: float = 3.0
+    #: Requests of a round of intake that finds something new; one that finds nothing is free (304).
+    round: float = 2.0
+    #: Rounds to which one task is news: it is taken in, shown, changed and shown again, and each look reaches
+    #: back a little.
+    news: float = 10.0
+    #: Rounds in which something of it is stored.
+    stored: float = 4.5
     #: Requests of taking in one issue, and of showing its task until it is closed.
-    task: float = 8.0
-    #: Those of them that create content.
+    task: float = 10.5
+    #: Those of them that write, and those that create content.
+    writes: float = 8.0
     contents: float = 1.0
+    #: Looks an hour for a folder of files that is not there.
+    folder: float = 12.0
 
 
 API = ApiCosts()
@@ -112,17 +126,12 @@ def requests_an_hour(allowed: Allowance, credit: Credit | None) -> float:
 
 
 def rhythm(
-    kind: Kind,
-    base: LeaseTimes,
-    seen: Seen,
-    allowed: Allowance,
-    credit: Credit | None = None,
-    tasks_an_hour: float = 0.0,
+    kind: Kind, base: LeaseTimes, seen: Seen, allowed: Allowance, credit: Credit | None = None
 ) -> Rhythm:
     """How one worker goes on. ``base`` are the configured times, which are never shortened."""
     if kind == "github":
         return _by_turns(base, seen, allowed)
-    return _by_requests(base, seen, requests_an_hour(allowed, credit), tasks_an_hour)
+    return _by_requests(base, seen, requests_an_hour(allowed, credit))
 
 
 def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
@@ -145,13 +154,11 @@ def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
     )
 
 
-def _by_requests(base: LeaseTimes, seen: Seen, an_hour: float, tasks_an_hour: float) -> Rhythm:
-    left = an_hour - 2 * API.commit * tasks_an_hour
-    if math.isinf(left):
+def _by_requests(base: LeaseTimes, seen: Seen, an_hour: float) -> Rhythm:
+    if math.isinf(an_hour):
         return Rhythm(times=base, poll=base.poll(remote=True))
-    a_round = seen.workers * (API.beat + API.look + API.session * seen.workers)
-    # However many tasks there are: beats come first.
-    interval = 3600.0 * a_round / max(left, an_hour / 2, 1.0)
+    a_round = seen.workers * (API.beat + API.look + API.moved + API.session * seen.workers)
+    interval = 3600.0 * a_round / max(_ROUNDS_SHARE * an_hour, 1.0)
     times = stretched(base, min(interval, LONGEST_INTERVAL))
     return Rhythm(
         times=times,
@@ -171,10 +178,18 @@ def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
     return LeaseTimes(interval, interval * base.stale / base.interval)
 
 
-def intake_pause(an_hour: float, least: float = INTAKE_PAUSE) -> float:
-    """Seconds between two rounds of intake, ``least`` or more, with ``an_hour`` requests to plan with."""
-    most = _INTAKE_SHARE * an_hour
-    return max(least, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
+def push_pause(allowed: Allowance) -> float:
+    """Least seconds between two pushes of intake and mirror together; zero where pushes are not limited."""
+    return 60.0 / (_ISSUE_PUSHES * allowed.pushes_a_minute)
+
+
+def intake_pause(allowed: Allowance, an_hour: float) -> float:
+    """Seconds between two rounds of intake, when ``an_hour`` requests may be planned with.
+
+    A round may end in a push, whatever the kind of store, and asks for two lists.
+    """
+    most = max(_INTAKE_SHARE * an_hour, 1.0)
+    return max(push_pause(allowed), min(3600.0 * ISSUES.round / most, LONGEST_INTERVAL))
 
 
 def mirror_pause(allowed: Allowance) -> float:
@@ -199,22 +214,27 @@ def forecast(
 ) -> Forecast:
     """What a fleet will send. ``outputs`` is the part of the tasks that write anything."""
     seen = Seen(workers=workers, place=0)
-    found = rhythm(kind, base, seen, allowed, tasks_an_hour=tasks_an_hour)
-    pause = intake_pause(requests_an_hour(allowed, None))
-    rounds = 3600.0 / pause
-    # Rounds of intake in which there is something new.
-    news = rounds * _some(tasks_an_hour / rounds)
-    requests = ISSUES.round * news + ISSUES.task * tasks_an_hour
+    found = rhythm(kind, base, seen, allowed)
+    rounds = 3600.0 / max(intake_pause(allowed, requests_an_hour(allowed, None)), 1.0)
+    news = rounds * _some(ISSUES.news * tasks_an_hour / rounds)
+    requests = ISSUES.folder + ISSUES.round * news + ISSUES.task * tasks_an_hour
+    # A round that finds nothing is free of charge, and a point all the same.
+    points = (requests + (rounds - news) + 4 * ISSUES.writes * tasks_an_hour) / 60
     beats = workers * 3600.0 / found.times.interval
-    state = news + tasks_an_hour * (2 + outputs)
+    state = tasks_an_hour * (2 + outputs)
     if found.push is not None:
         turns = workers * 3600.0 / found.push.every
-        state = news + turns * _some(tasks_an_hour * (2 + outputs) / turns)
+        state = turns * _some(state / turns)
+    state += rounds * _some(ISSUES.stored * tasks_an_hour / rounds)
     looks = workers * 3600.0 / (found.poll + _LOOK_TAKES)
-    points = 5 * ISSUES.task * tasks_an_hour / 60
     if kind == "github+api":
-        requests += beats * API.beat + looks * (API.look + workers * API.session) + state * API.commit
-        points += (beats * API.beat + state * API.commit) * 5 / 60
+        looks += API.wakes * tasks_an_hour
+        # Each worker reads the state for its looks, and once a round to see who deals with the issues.
+        readers = looks * _some(state * found.poll / 3600.0) + workers * rounds * _some(state / rounds)
+        writes = beats * API.beat + state * API.commit + tasks_an_hour * outputs * API.outputs
+        reads = looks * (API.look + workers * API.session) + readers * API.moved
+        requests += writes + reads
+        points += (5 * writes + reads) / 60
     by_git = kind == "github"
     return Forecast(
         kind=kind,

@@ -69,9 +69,11 @@ class Governor:
     def intake_pause(self) -> float:
         """Seconds between two rounds of intake, by what is left of the hour."""
         allowed = self.allowed
-        # A round may end in a push, which has no turn; where pushes are free, that is no matter.
-        least = 0.0 if math.isinf(allowed.pushes_a_minute) else budget.INTAKE_PAUSE
-        return budget.intake_pause(budget.requests_an_hour(allowed, self.credit), least)
+        return budget.intake_pause(allowed, budget.requests_an_hour(allowed, self.credit))
+
+    def push_pause(self) -> float:
+        """Least seconds between two pushes of intake and mirror together."""
+        return budget.push_pause(self._allowed)
 
     def mirror_pause(self) -> float:
         """Least seconds between two creations of content, on average."""

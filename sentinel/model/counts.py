@@ -3,7 +3,7 @@
 An incarnation counts in its beats. When it ends, whoever takes its record away (it itself when it leaves,
 another in a failover) adds its counts to the worker's *totals*, in a transaction that expects the
 incarnation's record and so lands once at most. Totals and the beats of live incarnations together are what
-the fleet did. No decision reads any of it.
+the fleet did. No decision reads any of it, but for whose turn it is to get a task.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Totals:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return {**flat(self), "counts": dataclasses.asdict(self.counts)}
+        return {**flat(self), "counts": flat(self.counts)}
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Totals:

@@ -14,6 +14,8 @@
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
 ``github/seen``        up to when GitHub's lists were read
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``scaling``            what the scaler remembers
+``alerts``             what is wrong with the fleet, and since when
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
@@ -32,6 +34,8 @@ ARTIFACT_REFS = "refs/sentinel/artifacts/"
 
 FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
+SCALING = "scaling"
+ALERTS = "alerts"
 
 TASKS = "tasks/"
 DONE = "done/"

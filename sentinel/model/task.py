@@ -25,6 +25,7 @@ Priority = Literal["low", "normal", "high", "critical"]
 #: From the most urgent to the least.
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
 
+_URGENCY = {priority: number for number, priority in enumerate(PRIORITIES)}
 #: What may end an attempt other than success, counted apart in `Task.causes`.
 Cause = Literal["error", "timeout", "memory", "lost", "drained", "cancelled"]
 CAUSES: tuple[Cause, ...] = ("error", "timeout", "memory", "lost", "drained", "cancelled")
@@ -158,7 +159,7 @@ class Task:
     @property
     def rank(self) -> tuple[int, str, str]:
         """Sort key of the queue: priority first, then first in, first out."""
-        return (PRIORITIES.index(self.priority), self.created_at, self.id)
+        return (_URGENCY[self.priority], self.created_at, self.id)
 
     def fence(self) -> Fence:
         """The fence of its present claim."""

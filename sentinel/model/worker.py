@@ -179,8 +179,6 @@ class Session:
     max_tasks: int = 0
     #: How busy its machine's processors are, in percent, in steps of ten.
     cpu_percent: float = 0.0
-    #: Attempts that ended here since this incarnation began.
-    served: int = 0
     #: For people: when it was sent, by the sender's own wall clock.
     sent_at: str
     #: Who sealed it; a sealed session is dead for good and is not beaten in again.
@@ -210,7 +208,6 @@ class Session:
             active_tasks=fields.count("active_tasks", 0),
             max_tasks=fields.count("max_tasks", 0),
             cpu_percent=fields.seconds("cpu_percent", 0.0),
-            served=fields.count("served", 0),
             sent_at=fields.text("sent_at", ""),
             sealed_by=fields.maybe_text("sealed_by"),
             sealed_because=fields.maybe_text("sealed_because"),

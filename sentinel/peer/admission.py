@@ -58,7 +58,7 @@ class Admission:
                 failover.watched(view, registers),
                 sent=sent,
                 reply=reply,
-                announced=failover.announced(registers),
+                announced=failover.announced(view, registers),
             )
             before = registry.predecessor(view.snapshot, self._worker.id)
             if before is not None:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: Seconds that the end of an incarnation waits for a step that is under way.
 _PATIENCE = 5.0
+#: Failures in a row after which nobody waits for a duty.
+_HOPELESS = 3
 
 
 class Duties:
@@ -53,9 +55,11 @@ class Duties:
         self._stopped = False
         self._store: Store | None = None
         self._duties: Sequence[Duty] = ()
-        #: When each duty is due, and how often in a row it failed.
+        #: When each duty is due, how often in a row it failed, and when the last step of it began that left
+        #: nothing to do.
         self._due: list[float] = []
         self._failures: list[int] = []
+        self._rested: list[float] = []
 
     def run(self) -> None:
         """Tick each duty when it is due, until stopped."""
@@ -69,6 +73,19 @@ class Duties:
         """Begin no further step."""
         self._stopped = True
         self._wakeup.set()
+
+    def rested_since(self, moment: float) -> bool:
+        """Whether each duty found nothing left to do in a step that began after ``moment``, or keeps failing.
+
+        If not, they are done at once. May be called from any thread.
+        """
+        places = range(len(self._duties))
+        if self._duties and all(
+            self._rested[place] >= moment or self._failures[place] >= _HOPELESS for place in places
+        ):
+            return True
+        self._hurry()
+        return False
 
     def step(self) -> float:
         """Tick what is due; after how many seconds something else is. Never raises."""
@@ -103,12 +120,16 @@ class Duties:
             return False
         self._due = [self._clock.now()] * len(self._duties)
         self._failures = [0] * len(self._duties)
+        self._rested = [float("-inf")] * len(self._duties)
         return True
 
     def _tick(self, place: int, duty: Duty) -> None:
+        began = self._clock.now()
         try:
             pause = duty.tick()
             self._failures[place] = 0
+            if pause >= FIRST_PAUSE / 2:
+                self._rested[place] = began
         except StoreError as error:
             log.warning("%s could not do its duty: %s", self._worker, error)
             # A rate limit says for how long.
@@ -125,7 +146,11 @@ class Duties:
         return float(pause)
 
     def _hurry(self) -> None:
-        self._due = [self._clock.now()] * len(self._due)
+        # What failed keeps its pause.
+        now = self._clock.now()
+        self._due = [
+            due if failures else now for due, failures in zip(self._due, self._failures, strict=True)
+        ]
         self._wakeup.set()
 
     def _close(self) -> None:

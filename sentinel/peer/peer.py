@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
@@ -29,10 +29,20 @@ from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
+from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
-from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register, Transaction
+from sentinel.store.base import (
+    DELETE,
+    Committed,
+    Conflicted,
+    Outcome,
+    Refused,
+    Register,
+    Rider,
+    Transaction,
+)
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -79,6 +89,7 @@ class Peer:
         self._chooser = Chooser(options)
         self._expiry = Expiry(options.expiry_interval)
         self._coordination = Coordination(options, incarnation.id)
+        self._monitor = Monitor(options, transactor.clock)
         self._cpu = cpu
         #: When this peer saw that it is to drain by a deadline, on its own clock.
         self._drain_seen: float | None = None
@@ -95,6 +106,8 @@ class Peer:
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
         self._decided = False
+        #: Whose beats go along with what is sent.
+        self.rider: Rider | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -109,6 +122,12 @@ class Peer:
         self.fenced: str | None = None
         #: What the next beat tells; replaced as a whole, so that the beat thread may read it.
         self.load = self._load()
+
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Go on with these options, which differ only in how work is taken and stopped."""
+        self._options = options
+        for part in (self._chooser, self._coordination, self._monitor, self._work):
+            part.reconfigure(options)
 
     def drain(self) -> None:
         """Take nothing new; leave when everything that runs has ended."""
@@ -181,7 +200,6 @@ class Peer:
             max_tasks=self._options.max_tasks,
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
-            served=self.counters.ended,
             progress=self._clock.now(),
         )
 
@@ -221,6 +239,8 @@ class Peer:
         batch += [Planned(transaction, _nothing) for transaction in expired]
         if self._lease.begun and self._lease.fenced is None:
             batch += self._shares(view, registers)
+        alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
+        batch += [] if alert is None else [Planned(alert, _nothing)]
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -236,7 +256,7 @@ class Peer:
             {**failover.watched(view, registers), **self._expiry.look(snapshot, reply)},
             sent=sent,
             reply=reply,
-            announced=failover.announced(registers),
+            announced=failover.announced(view, registers),
             keep=self._expiry.watched,
         )
         self._chooser.look(view, sent=sent, reply=reply)
@@ -252,7 +272,7 @@ class Peer:
         if not self._open:
             return
         try:
-            outcomes = self._store.commit([planned.transaction for planned in self._open])
+            outcomes = self._send([planned.transaction for planned in self._open])
         except OutcomeUnknown:
             self._in_doubt = True
             raise
@@ -274,6 +294,11 @@ class Peer:
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
+
+    def _send(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        if self.rider is None:
+            return self._store.commit(transactions)
+        return self._store.carry(transactions, self.rider)
 
     def _change(self, view: View) -> Change:
         """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""
@@ -298,7 +323,7 @@ class Peer:
             wall=self._clock.wall(),
             by=self._me,
         ):
-            yield Planned(transaction, _nothing)
+            yield Planned(transaction, self._freed)
 
     def _suspects(self, view: View, registers: Mapping[str, Register]) -> list[failover.Suspect]:
         if not self._options.recovery:
@@ -306,6 +331,10 @@ class Peer:
         stale = self._options.times.stale
         found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
         return [suspect for suspect in found if suspect.incarnation != self._incarnation.id]
+
+    def _freed(self, outcome: Outcome) -> None:
+        # What was lost has waited long enough: it is not to wait for the next look, too.
+        self._hurry = self._hurry or isinstance(outcome, Committed)
 
     def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:
@@ -343,10 +372,15 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
-        if not takes and self._options.pattern == "peer_to_peer":
+        if not takes and not self._coordination.calls(view):
             return
         waiting = self._chooser.waiting(view)
-        workers = list(candidates(view, registers, self._observer))
+        workers = [
+            worker
+            for worker in candidates(view, registers, self._observer)
+            # My last beat may not have said yet that I am draining.
+            if worker.id != self._me or self.phase is Phase.WORKING
+        ]
         if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
@@ -403,8 +437,11 @@ class Peer:
         for name, version in abandoned.items():
             session = load_session(name, registers[name])
             limit = failover.wait_limit(self._options.times.stale, None, session)
+            silence = self._abandoned.silence(name, version)
+            if silence < limit:
+                continue
             before_me = failover.turn(view, name, self._incarnation.id)
-            if self._abandoned.silence(name, version) >= limit * (1 + before_me) and self._my_turn:
+            if silence >= limit * (1 + before_me) and self._my_turn:
                 self._store.publish(name, DELETE, version)
                 self._tempo.take_turn()
         self._housekeeping(view)

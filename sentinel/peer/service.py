@@ -43,6 +43,12 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a stopping daemon tries to reach a store that is away, before it goes without leaving.
 _LEAVE_PATIENCE = 10.0
+#: Longest pause in seconds between two signs of life to the manager of services.
+_SIGN_OF_LIFE = 20.0
+
+
+#: Reads the configuration again and gives the options from now on. Raises nothing: it tells of its problems.
+Reread = Callable[[PeerOptions], PeerOptions]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +87,12 @@ class Service:
         rng: random.Random,
         notifier: Notifier,
         surroundings: Surroundings = REAL,
+        reread: Reread | None = None,
     ) -> None:
         self._options = options
+        self._reread = reread
+        #: SIGHUPs that were answered.
+        self._reread_for = 0
         self._open_store = open_store
         self._make_plan = make_plan
         self._state_folder = state_folder
@@ -94,6 +104,9 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
+        #: Of the present incarnation; None where the store has none.
+        self._duties: Duties | None = None
+        self._out_of_work_since: float | None = None
         self._desk: Desk = NoDesk()
         self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
@@ -102,7 +115,8 @@ class Service:
 
     def run(self) -> None:
         """Work until drained. Raises `WorkerIdInUse`, and other `SentinelError`s that stop it."""
-        with self._signals.heeded(self._wakeup.set), self._watching():
+        hangups = self._reread is not None
+        with self._signals.heeded(self._wakeup.set, hangups=hangups), self._watching():
             try:
                 while self._live_once() and not self._stopping:
                     log.info("%s goes on as a new incarnation", self._options.worker.id)
@@ -240,6 +254,7 @@ class Service:
             room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
+        peer.rider = beat
         patience = options.times.write_timeout
         start = self._around.start_thread
         with ExitStack() as stack:
@@ -248,7 +263,7 @@ class Service:
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )
             if self._options.duties is not None and self._options.place is not None:
-                duties = Duties(
+                duties = self._duties = Duties(
                     make=self._options.duties,
                     place=self._options.place,
                     open_store=self._open_store,
@@ -266,8 +281,12 @@ class Service:
         while True:
             if self._signals.count > 1:
                 peer.end()
-            elif self._stopping or (self._options.burst and ready and peer.out_of_work):
+            elif self._stopping or (self._options.burst and ready and self._nothing_to_do(peer)):
                 peer.drain()
+            if self._reread is not None and self._signals.hangups > self._reread_for:
+                self._reread_for = self._signals.hangups
+                self._options = dataclasses.replace(self._options, peer=self._reread(self._options.peer))
+                peer.reconfigure(self._options.peer)
             pause = peer.tick()
             self._notifier.tell("WATCHDOG=1")
             if peer.begun and not ready:
@@ -284,7 +303,7 @@ class Service:
                     f"{self._options.worker.id} stopped without leaving: the store was away for "
                     f"{away:.0f} s; its tasks are taken over by the others"
                 )
-            self._wakeup.wait(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
+            self._rest(pause * self._rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER))
         counters = peer.counters
         log.info(
             "%s left: %d claimed, %d ended, %d conflicts, %d failovers, %d stale results dropped",
@@ -296,6 +315,23 @@ class Service:
             counters.stale_results,
         )
         return peer.fenced is not None
+
+    def _nothing_to_do(self, peer: Peer) -> bool:
+        """Whether no task is left, and no duty since then brought one or has to tell of one."""
+        if not peer.out_of_work:
+            self._out_of_work_since = None
+            return False
+        if self._out_of_work_since is None:
+            self._out_of_work_since = self._clock.now()
+        return self._duties is None or self._duties.rested_since(self._out_of_work_since)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait so long, until something happens, or until it is time to stop; whoever watches us is told."""
+        until = self._clock.now() + seconds
+        while not self._wakeup.wait(min(_SIGN_OF_LIFE, until - self._clock.now())):
+            if self._clock.now() >= until or self._stopping:
+                return
+            self._notifier.tell("WATCHDOG=1")
 
     def _transactor(self, store: Store | None = None) -> Transactor:
         return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)

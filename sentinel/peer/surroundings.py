@@ -44,12 +44,13 @@ class Thread(Protocol):
 
 
 class Interruptions(Protocol):
-    """SIGTERM and SIGINT as a count."""
+    """SIGTERM and SIGINT as a count, and SIGHUP as another."""
 
     count: int
+    hangups: int
 
-    def heeded(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Count them, and call ``wake`` for each."""
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> AbstractContextManager[None]:
+        """Count them (``hangups`` only when asked to), and call ``wake`` for each."""
 
 
 class Home(Protocol):

@@ -33,7 +33,8 @@ class Tempo:
 
     def looked(self, view: View) -> None:
         """A look at the state showed ``view``."""
-        self.rhythm = self._options.rhythm(seen(view, self._incarnation))
+        if self._options.pacing is not None:
+            self.rhythm = self._options.rhythm(seen(view, self._incarnation))
         self._note(moved=view.snapshot.revision != self._revision)
         self._revision = view.snapshot.revision
 

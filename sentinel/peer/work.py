@@ -112,6 +112,10 @@ class Work:
         #: Whether the overseer died without saying so.
         self.gone = False
 
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Stop runs by these options from now on."""
+        self._options = options
+
     @property
     def _clock(self) -> Clock:
         return self._transactor.clock
@@ -212,7 +216,7 @@ class Work:
         if end.cause == "exit" and end.ended_at >= self._lease.deadline:
             # It outlived the right to its lease: somebody else may have begun it anew.
             end = dataclasses.replace(end, cause="fenced", exit_code=None)
-        return outcome_of(end, run.spec, started=run.started)
+        return outcome_of(end, run.spec, self._options.redactor, started=run.started)
 
     def finishes(self, view: View) -> Iterator[Planned]:
         """Transactions that record endings; stale ones are dropped here, with both epochs in the log."""

@@ -19,11 +19,13 @@ from sentinel.settings.fleet_wide import (
 )
 from sentinel.settings.loading import load
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, TaskDefaults, Tasks, Worker
+from sentinel.settings.scaling import AutoScaling
 from sentinel.settings.tree import DEFAULT_LEASE, Settings, StoreKind, store_kind
 
 __all__ = [
     "DEFAULT_LEASE",
     "Alerts",
+    "AutoScaling",
     "Effective",
     "Execution",
     "Failover",

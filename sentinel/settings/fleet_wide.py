@@ -46,6 +46,7 @@ class Heartbeat(Section):
         "Whether workers take over the work of silent ones.",
         json="distributed.heartbeat.recoveryEnabled",
         scope="fleet",
+        live=True,
     )
 
 
@@ -104,6 +105,7 @@ class LoadBalancer(Section):
         json="distributed.loadBalancer.strategy",
         values=ID_RULE,
         scope="fleet",
+        live=True,
     )
     options: BalancerOptions = setting(
         {},
@@ -113,6 +115,7 @@ class LoadBalancer(Section):
         env=(),
         values="an object",
         scope="fleet",
+        live=True,
     )
     affinity_enabled: Switch = setting(
         True,
@@ -120,6 +123,7 @@ class LoadBalancer(Section):
         "it lives; with every strategy.",
         json="distributed.loadBalancer.affinityEnabled",
         scope="fleet",
+        live=True,
     )
     rebalance_interval: Number = setting(
         60.0,
@@ -130,6 +134,7 @@ class LoadBalancer(Section):
         le=86_400,
         scope="fleet",
         **_MS,
+        live=True,
     )
     pattern: Literal["peer_to_peer", "master_worker", "hierarchical"] = setting(
         "peer_to_peer",
@@ -191,6 +196,7 @@ class Alerts(Section):
         ge=0,
         le=100,
         scope="fleet",
+        live=True,
     )
     healthy: Number = setting(
         75.0,
@@ -200,6 +206,7 @@ class Alerts(Section):
         ge=0,
         le=100,
         scope="fleet",
+        live=True,
     )
     queue: Whole = setting(
         100,
@@ -209,6 +216,7 @@ class Alerts(Section):
         ge=0,
         le=1_000_000,
         scope="fleet",
+        live=True,
     )
     failures: Number = setting(
         5.0,
@@ -218,6 +226,17 @@ class Alerts(Section):
         ge=0,
         le=100,
         scope="fleet",
+        live=True,
+    )
+    interval: Number = setting(
+        30.0,
+        "Pause between two looks of a worker for what is wrong with the fleet; two must agree for an alert.",
+        json="distributed.alerts.intervalSeconds",
+        unit="seconds",
+        ge=1,
+        le=86_400,
+        scope="fleet",
+        live=True,
     )
 
 

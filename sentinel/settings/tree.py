@@ -22,6 +22,7 @@ from sentinel.settings.fleet_wide import (
 from sentinel.settings.key import Key, keys_of, setting
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, Tasks, Worker
 from sentinel.settings.rules import StorePlace, Switch
+from sentinel.settings.scaling import AutoScaling
 
 StoreKind = Literal["local", "remote"]
 
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     load_balancer: LoadBalancer = LoadBalancer()
     memory_sync: MemorySync = MemorySync()
     alerts: Alerts = Alerts()
+    auto_scaling: AutoScaling = AutoScaling()
     github: GitHub = GitHub()
     retention: Retention = Retention()
     worker: Worker = Worker()

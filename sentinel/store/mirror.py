@@ -12,6 +12,7 @@ The mirror is a cache. When it is damaged it is set aside, and made anew from th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -78,6 +79,17 @@ class _MirrorObjects(Objects):
             f"the mirror {self.repository.path} is damaged at {oid}; it is set aside, and made anew at the "
             "next look"
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Update:
+    """What one ref on the server is to become."""
+
+    ref: str
+    #: None: the ref is to be no longer.
+    commit: pygit2.Oid | None
+    #: Where it has to be before; None: it must be absent.
+    expected: pygit2.Oid | str | None
 
 
 class Mirror:
@@ -370,24 +382,34 @@ class Mirror:
 
         ``size`` is about how many bytes go over the wire beyond a few thousand.
         """
+        (answer,) = self.send_each([Update(ref, commit, expected)], size=size)
+        return answer
+
+    def send_each(self, updates: Sequence[Update], *, size: int = 0) -> list[Answer]:
+        """`send` several on one way, each with its own expectation and answer: never all or nothing."""
         self.ensure()
-        lease = f"--force-with-lease={ref}:{expected or ''}"
-        refspec = f"{commit or ''}:{ref}"
         timeout = self.timeout + size / SLOWEST_LINK
         ran = self._git(
             self.path,
             "push",
             "--porcelain",
             "--no-verify",
-            lease,
+            *(f"--force-with-lease={update.ref}:{update.expected or ''}" for update in updates),
             self.location.url,
-            refspec,
+            *(f"{update.commit or ''}:{update.ref}" for update in updates),
             timeout=timeout,
         )
-        answer = judge_push(ran, ref, repeated=self._is_http)
-        log.debug("push to %s: %s", ref, answer.pushed.value)
         if ran.status is None:
             self._sweep_locks()
+        answers = [self._judge(ran, update.ref) for update in updates]
+        told = ", ".join(
+            f"{update.ref} {answer.pushed.value}" for update, answer in zip(updates, answers, strict=True)
+        )
+        log.debug("pushed %s", told)
+        return answers
+
+    def _judge(self, ran: Ran, ref: str) -> Answer:
+        answer = judge_push(ran, ref, repeated=self._is_http)
         if answer.pushed is Pushed.FAILED and damaged_here(ran):
             self.objects.broken = True
         if answer.pushed in (Pushed.FAILED, Pushed.UNKNOWN):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
+import termios
 
 import pytest
 
@@ -87,7 +93,7 @@ def test_capacity_counts_free_slots_of_those_that_take_tasks(place: Place, worke
         ([], ["w1", "w2", "w3"]),
         (["--status", "online,busy"], ["w1", "w2"]),
         (["--status", "stale"], ["w3"]),
-        (["--free", "1"], ["w2"]),
+        (["--free"], ["w2"]),
         (["--region", "eu"], ["w1", "w3"]),
         (["--role", "leader"], ["w2"]),
         (["--region", "eu", "--role", "leader"], []),
@@ -182,3 +188,46 @@ def test_followed_events_are_a_line_each_as_they_come(place: Place) -> None:
             assert json.loads(following.stdout.readline())["text"] == "submit b (shell)"
         finally:
             following.kill()
+
+
+def test_a_piped_board_is_one_plain_frame(run: Run, worked: Worked) -> None:
+    ran = run("cluster", "top")
+    assert ran.status == 0
+    assert ran.stdout.splitlines()[0].startswith("Task Sentinel  ")
+    assert "\x1b" not in ran.stdout
+    assert any(line.startswith("w1 ") for line in ran.stdout.splitlines())
+    assert run("cluster", "top", "-o", "json").json["status"] == "healthy"
+
+
+def test_a_board_on_a_terminal_fills_it_and_ends_with_q(place: Place, worked: Worked) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(
+        place.argv("cluster", "top"),
+        env={**place.environ, "TERM": "xterm"},
+        cwd=place.folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as board:
+        os.close(theirs)
+        shown = b""
+        try:
+            while b"q quit" not in shown:
+                shown += os.read(ours, 65_536)
+            os.write(ours, b"q")
+            with contextlib.suppress(OSError):
+                while more := os.read(ours, 65_536):
+                    shown += more
+            assert board.wait(30) == 0
+        finally:
+            board.kill()
+            os.close(ours)
+    assert b"\x1b[?1049h" in shown
+    assert b"\x1b[?1049l" in shown
+    assert b"workers  1/1 healthy" in shown
+
+
+def test_a_board_of_a_store_that_is_away_says_so(place: Place) -> None:
+    ran = place.process("cluster", "top", "--store", "/nowhere/fleet.git")
+    assert (ran.status, "/nowhere/fleet.git" in ran.said) == (5, True)

@@ -32,6 +32,8 @@ _PATHS = ("/repos/{owner}/{repo}", "/rate_limit", "/user", "/app/", "/installati
 KNOWN = re.compile(
     r"GET /repos/\{owner\}/\{repo\}: 200: \.: '(network_count|subscribers_count)' is a required property"
     r"|/collaborators/\{username\}/permission: 200: \.user: 'role_name' is a required property"
+    # Events lack `performed_via_github_app`; `event`, `actor` and the name of a `label` are as described.
+    r"|/issues/\{issue_number\}/events: 200: \[\]: "
 )
 
 

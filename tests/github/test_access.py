@@ -12,6 +12,7 @@ from sentinel.fleet.access import AccessOptions
 from sentinel.github import access, furniture
 from sentinel.github.api import Options
 from sentinel.model.check import Check
+from sentinel.store.opener import StoreOptions, create_store
 from sentinel.testing.clock import ManualClock
 from tests.github.conftest import UNLIMITED
 from tests.github.emulator import APP_ID, INSTALLATION_ID, OWNER, REPO, Emulator, token
@@ -107,6 +108,23 @@ def test_little_that_is_left_of_the_hour_is_said(examine: Examine, proxy: Proxy)
 def test_asking_for_the_limits_is_free(github_environ: dict[str, str], proxy: Proxy) -> None:
     access.limits(URL, AccessOptions(environ=github_environ))
     assert proxy.ledger.charged == 0
+
+
+def test_git_is_tried_and_a_repository_without_a_fleet_is_said(
+    github_environ: dict[str, str], github_git: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {**github_environ, "GITHUB_SERVER_URL": github_git}
+    for name in ("GITHUB_API_URL", "GITHUB_SERVER_URL", "GITHUB_TOKEN"):
+        monkeypatch.setenv(name, environ[name])
+    url = f"github://{OWNER}/{REPO}"
+
+    def git() -> Check:
+        return list(access.examine(url, AccessOptions(environ=environ)))[-1]
+
+    before = git()
+    assert (before.name, before.level, before.fix) == ("git", "warn", f"run `sentinel init --store {url}`")
+    create_store(url, StoreOptions())
+    assert (git().name, git().level) == ("git", "ok")
 
 
 def test_limits_are_told_with_what_is_left(github_environ: dict[str, str], proxy: Proxy) -> None:

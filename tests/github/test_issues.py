@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sentinel.errors import OutcomeUnknown
@@ -9,6 +11,7 @@ from sentinel.fleet import locks
 from sentinel.github.trust import Policy
 from sentinel.model import layout
 from sentinel.model.origin import spec_hash
+from tests.github.hostile import block
 from tests.github.memory_hub import Lossy
 from tests.github.stage import DONE, FAILED, GOOD, OTHER, Stage
 
@@ -130,6 +133,23 @@ def test_a_failed_issue_stays_open_with_error_attempts_log_and_remedy(stage: Sta
         assert part in answer
 
 
+def after(*names: str) -> str:
+    return block(json.dumps({"type": "word-count", "args": {"path": "x"}, "after": names}))
+
+
+def test_an_issue_may_run_after_another_of_the_same_look(stage: Stage) -> None:
+    first, second = stage.hub.open(after("issue-2")), stage.hub.open(GOOD)
+    stage.look()
+    assert (stage.task(first).after, stage.task(second).state) == (("issue-2",), "pending")
+
+
+def test_two_issues_that_wait_for_each_other_are_both_refused(stage: Stage) -> None:
+    numbers = stage.hub.open(after("issue-2")), stage.hub.open(after("issue-1"))
+    stage.look()
+    assert [stage.has_task(number) for number in numbers] == [False, False]
+    assert all("there is no such task" in stage.hub.answers(number)[0] for number in numbers)
+
+
 # -- B1: who may --------------------------------------------------------------------------------------------
 
 
@@ -179,7 +199,7 @@ def test_b1_the_refusal_is_in_history_audit_and_comment(stage: Stage) -> None:
     why = "mallory (6) has the permission none, and needs write"
     assert notes == [why]
     assert f"take in issue-1, not approved: {why}" in stage.audit()
-    assert "mallory \\(6\\) has the permission none" in stage.hub.answers(number)[0]
+    assert "mallory (6) has the permission none" in stage.hub.answers(number)[0]
 
 
 def test_a_name_that_somebody_else_has_by_now_gives_no_permission(stage: Stage) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sentinel.clock import Event
 from sentinel.errors import Unavailable
-from sentinel.fleet.balancers import find
+from sentinel.fleet.balancers import Candidate, find
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.pacing import Rhythm, Seen
 from sentinel.fleet.proof import DeathProof, NoProof
 from sentinel.fleet.view import View
+from sentinel.model.lease import LeaseTimes
+from sentinel.model.task import Task
 from sentinel.model.worker import Proof, Worker
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -26,17 +32,18 @@ from sentinel.store.base import Store
 from sentinel.store.memory import MemoryFleet, MemoryStore
 from sentinel.testing.clock import ManualClock
 from sentinel.testing.overseer import ScriptedOverseer
-from tests.peer.harness import TIMES
+from tests.peer.harness import TIMES, World
 
 
 class Told:
     """Two signals that came before anything else did."""
 
     def __init__(self, count: int) -> None:
+        self.hangups = 0
         self.count = count
 
     @contextmanager
-    def heeded(self, wake: Callable[[], None]) -> Iterator[None]:
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> Iterator[None]:
         wake()
         yield
 
@@ -173,3 +180,63 @@ def test_no_thread_asks_for_changes_where_the_control_loop_asks_as_well(tmp_path
     bench = Bench(tmp_path, hears=False)
     bench.service.run()
     assert bench.threads == ["beat"]
+
+
+class Seldom:
+    """A pacing under which a peer looks once in an hour."""
+
+    def rhythm(self, seen: Seen) -> Rhythm:
+        return Rhythm(times=LeaseTimes(3600.0, 14_400.0), poll=3600.0)
+
+
+class Recorder(Notifier):
+    """Remembers when it was told what."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__({})
+        self._clock = clock
+        self.alive: list[float] = []
+
+    def tell(self, *lines: str) -> None:
+        if "WATCHDOG=1" in lines:
+            self.alive.append(self._clock.now())
+
+
+def test_a_daemon_that_looks_seldom_shows_that_it_lives_and_ends_in_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, signals=0)
+    service, began = bench.service, bench.clock.now()
+    recorder = Recorder(bench.clock)
+    service._notifier = recorder
+    peer = dataclasses.replace(service._options.peer, pacing=Seldom())
+    service._options = dataclasses.replace(service._options, peer=peer, duration=200.0)
+    service.run()
+    assert bench.clock.now() - began <= 225.0
+    pauses = [later - earlier for earlier, later in itertools.pairwise(recorder.alive)]
+    assert len(pauses) >= 9
+    assert max(pauses) <= 20.0
+
+
+def test_new_options_of_a_peer_hold_from_its_next_look(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    dead, member = world.member("dead"), world.member("w")
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, recovery=False))
+    world.pass_time(3 * TIMES.stale, member)
+    assert world.view().live(dead.incarnation.id)
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, recovery=True))
+    world.settle(member)
+    assert not world.view().live(dead.incarnation.id)
+
+
+def test_new_options_of_a_peer_choose_by_another_balancer(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def asking(task: Task, workers: Sequence[Candidate], options: Mapping[str, Any]) -> Candidate:
+        asked.append(task.id)
+        return workers[0]
+
+    world = World(tmp_path)
+    member = world.member("w")
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, balancer=asking))
+    world.submit("t")
+    world.settle(member)
+    assert (member.runs, set(asked)) == (["t@1"], {"t"})

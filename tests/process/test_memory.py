@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -110,15 +111,17 @@ def test_a_task_sees_what_the_task_before_it_had_queued(client: Client) -> None:
     assert client.result("after-0", timeout=PATIENCE) == client.memory.get("count-0", "ends")
 
 
-def test_a_watch_in_a_task_is_woken_by_a_program(client: Client) -> None:
+def test_a_watch_in_a_task_is_woken_by_a_program(fleet: Fleet, client: Client) -> None:
     client.submit("pair", id="pair")
-    number = 0
-    while not client.get("pair").ended:
+    numbers = itertools.count(1)
+
+    def told() -> bool:
         # Whether the watch has begun cannot be seen from here: so the key changes until it was seen.
-        number += 1
-        client.memory.set("go", number)
-        client.store.wait(0.2)
-    assert client.result("pair") in range(1, number + 1)
+        client.memory.set("go", next(numbers))
+        return client.get("pair").ended
+
+    until(told, within=PATIENCE, what=f"the end of the watch: {log_of(fleet)}", pause=0.2)
+    assert client.result("pair") in range(1, next(numbers))
 
 
 def test_a_task_gets_a_socket_and_a_token_and_nothing_of_the_store(client: Client) -> None:

@@ -30,6 +30,8 @@ SEED = int(os.environ.get("SENTINEL_SEED", "20261125"))
 TASKS = 500 if LONG else 48
 #: Seconds between two kills, and how many there are at most.
 KILL_EVERY, KILLS = (12.0, 20) if LONG else (4.0, 2)
+#: Exit status of a worker that cannot reach the store when it starts.
+STORE_AWAY = 5
 #: Seconds between two faults of each line.
 FAULT_EVERY = 1.0
 OVER_HTTP, OVER_SSH = ("h1", "h2", "h3", "h4"), ("s1", "s2", "s3", "s4")
@@ -96,6 +98,10 @@ def test_eight_peers_over_http_and_ssh_do_every_task_once_through_kills_and_faul
             now = time.monotonic()
             assert now - began < PATIENCE, Counter(task.state for task in client.tasks())
             trouble(rng, http_proxy, ssh_proxy)
+            for name in [name for name, process in fleet.workers.items() if process.poll() == STORE_AWAY]:
+                # It met a fault when it was about to begin; whatever looks after services starts it again.
+                fleet.workers.pop(name)
+                start(name)
             if now >= next_kill and kills < KILLS:
                 running = sorted({task.owner or "" for task in client.tasks() if task.state == "running"})
                 if running:
@@ -106,7 +112,8 @@ def test_eight_peers_over_http_and_ssh_do_every_task_once_through_kills_and_faul
             time.sleep(FAULT_EVERY)
     took = time.monotonic() - began
     http_proxy.set(None)
-    assert fleet.fallen() == [], "a worker ended by itself"
+    fallen = [line for line in fleet.fallen() if f": exit {STORE_AWAY}:" not in line]
+    assert fallen == [], "a worker ended by itself"
     fleet.stop_all()
 
     history = History(repository)
@@ -134,19 +141,18 @@ def trouble(rng: random.Random, http_proxy: Proxy, ssh_proxy: Proxy) -> None:
 
 def report(fleet: RemoteFleet, *, commits: int, took: float) -> None:
     """What it cost, as the workers' own logs have it: those that were killed included."""
-    pushes: Counter[tuple[str, str]] = Counter()
+    pushes = 0
+    answers: Counter[tuple[str, str]] = Counter()
     for log in fleet.logs.iterdir():
-        for ref, answer in re.findall(r"push to (\S+): (\w+)", log.read_text()):
-            kind = "state" if ref.endswith("/state") else ref.split("/")[2]
-            pushes[kind, answer] += 1
-    by_kind: Counter[str] = Counter()
-    for (kind, _), number in pushes.items():
-        by_kind[kind] += number
-    contested = sum(pushes["state", answer] for answer in ("moved", "contested"))
+        for told in re.findall(r" pushed (refs/.*)", log.read_text()):
+            pushes += 1
+            for ref, answer in re.findall(r"(refs/\S+) (\w+)", told):
+                kind = "state" if ref.endswith("/state") else ref.split("/")[2]
+                answers[kind, answer] += 1
+    contested = sum(answers["state", answer] for answer in ("moved", "contested"))
     print(
         f"{TASKS} tasks by {len(OVER_HTTP)} peers over HTTP and {len(OVER_SSH)} over ssh in {took:.0f} s: "
-        f"{commits} commits, {contested / commits:.2f} conflicts a commit, "
-        f"{by_kind.total() / TASKS:.1f} pushes a task "
-        f"({', '.join(f'{number / TASKS:.1f} of {kind}' for kind, number in sorted(by_kind.items()))})"
+        f"{commits} commits, {contested / commits:.2f} conflicts a commit, {pushes / TASKS:.1f} pushes a task"
     )
-    print("  " + ", ".join(f"{kind} {answer}: {number}" for (kind, answer), number in sorted(pushes.items())))
+    for (kind, answer), number in sorted(answers.items()):
+        print(f"  {kind} {answer}: {number}")

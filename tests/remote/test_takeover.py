@@ -24,11 +24,12 @@ from tests.remote.bench import make_repository
 from tests.remote.conftest import LONG
 from tests.remote.fleet import RemoteFleet
 
-WORKERS = ("w1", "w2", "w3", "w4", "w5")
-#: Kills in all, and at once: the others have to take the work of all of them.
-KILLS, AT_ONCE = (50, 2) if LONG else (3, 3)
+WORKERS = ("w1", "w2", "w3")
+KILLS = 50 if LONG else 2
 #: Valid: D is 6.4 s.
 INTERVAL, STALE = "2", "9"
+#: Seconds between two looks of the test, each of which is a process; its figures are off by as much.
+LOOK_EVERY = 0.25
 #: Seconds; generous, because it is only ever used up by a failure.
 PATIENCE = 120.0
 
@@ -65,61 +66,70 @@ def test_the_work_of_a_killed_peer_is_claimed_by_another_within_the_printed_boun
     for name in WORKERS:
         fleet.start_apart(name, "--max-tasks", "8")
     all_at_work(fleet, observer)
-    found = re.search(r"is free again within ([\d.]+) s", fleet.run("doctor").stdout)
-    assert found is not None
-    bound = float(found[1])
     seconds: list[float] = []
-    for number in range(0, KILLS, AT_ONCE):
-        seconds += one_round(fleet, observer, rng, number)
-        print(f"{len(seconds)} of {KILLS} kills: {', '.join(f'{one:.1f}' for one in seconds[-AT_ONCE:])} s")
+    bounds: list[float] = []
+    late = 0
+    for number in range(KILLS):
+        taken, bound = one_kill(fleet, observer, rng, number)
+        seconds.append(taken)
+        bounds.append(bound)
+        late += taken > bound
+        print(f"kill {number + 1} of {KILLS}: {taken:.2f} s of {bound:.1f} s", flush=True)
     seconds.sort()
     print(
         f"takeover after {len(seconds)} kills: min {seconds[0]:.2f} s, "
         f"median {statistics.median(seconds):.2f} s, max {seconds[-1]:.2f} s; "
-        f"printed bound {bound:.1f} s (a beat every {INTERVAL} s, dead after {STALE} s of silence)"
+        f"printed bound {min(bounds):.1f} to {max(bounds):.1f} s, {KILLS - late} of {KILLS} within it "
+        f"(a beat every {INTERVAL} s, dead after {STALE} s of silence)"
     )
     assert problems(History(repository).task_versions()) == []
     assert len(seconds) == KILLS
-    assert seconds[-1] <= bound
+    assert not late
 
 
-def one_round(fleet: RemoteFleet, observer: Client, rng: random.Random, number: int) -> list[float]:
-    """Kill `AT_ONCE` peers that run something; seconds from each kill until others had claimed all of it."""
+def printed_bound(fleet: RemoteFleet) -> float:
+    """What `sentinel doctor` says, in seconds."""
+    said = fleet.run("doctor")
+    found = re.search(r"is free again within ([\d.]+) s", said.stdout)
+    assert found is not None, said.stdout + said.stderr
+    return float(found[1])
+
+
+def one_kill(fleet: RemoteFleet, observer: Client, rng: random.Random, number: int) -> tuple[float, float]:
+    """Kill a peer that runs something; seconds from then until others had claimed all of it, and the bound.
+
+    The bound holds for a connection as it is now, so it is asked for while the others watch the silence.
+    """
     ids = [f"t{number:02}-{index}" for index in range(len(WORKERS))]
     go = fleet.folder / f"go-{number}"
     observer.submit_many(
         [Submission(type="shell", id=name, positional=("sh", "-c", SCRIPT, "sh", str(go))) for name in ids]
     )
-    until(
-        lambda: all(task.state == "running" for task in chosen(observer, ids)),
-        within=PATIENCE,
-        what="all tasks to run",
-    )
-    owners = sorted({task.owner for task in chosen(observer, ids) if task.owner is not None})
-    victims = rng.sample(owners, AT_ONCE)
-    lost = {name: [task.id for task in chosen(observer, ids) if task.owner == name] for name in victims}
-    killed_at = {}
-    for name in victims:
-        fleet.kill(name)
-        killed_at[name] = time.monotonic()
-    seconds: dict[str, float] = {}
-    while len(seconds) < len(victims):
-        epochs = {task.id: task.epoch for task in chosen(observer, ids)}
-        for name in victims:
-            if name not in seconds and all(epochs[task] == 2 for task in lost[name]):
-                seconds[name] = time.monotonic() - killed_at[name]
-        assert time.monotonic() - min(killed_at.values()) < PATIENCE
-        time.sleep(0.05)
+
+    def all_run() -> bool:
+        return all(task.state == "running" for task in chosen(observer, ids))
+
+    until(all_run, within=PATIENCE, what="all tasks to run", pause=LOOK_EVERY)
+    owners = {task.id: task.owner or "" for task in chosen(observer, ids)}
+    victim = rng.choice(sorted(set(owners.values())))
+    fleet.kill(victim)
+    killed_at = time.monotonic()
+    bound = printed_bound(fleet)
+
+    def claimed_by_others() -> bool:
+        return all(task.epoch == 2 for task in chosen(observer, ids) if owners[task.id] == victim)
+
+    until(claimed_by_others, within=PATIENCE, what=f"the takeover of {victim}", pause=LOOK_EVERY)
+    taken = time.monotonic() - killed_at
     go.touch()
-    for name in victims:
-        fleet.start_apart(name, "--max-tasks", "8")
+    fleet.start_apart(victim, "--max-tasks", "8")
     all_at_work(fleet, observer)
 
     def over() -> bool:
         return all(task.ended for task in chosen(observer, ids))
 
-    until(over, within=PATIENCE, what="the end of all tasks")
-    return list(seconds.values())
+    until(over, within=PATIENCE, what="the end of all tasks", pause=LOOK_EVERY)
+    return taken, bound
 
 
 def chosen(observer: Client, ids: Sequence[str]) -> list[Task]:
@@ -130,5 +140,5 @@ def all_at_work(fleet: RemoteFleet, observer: Client) -> None:
     def online() -> bool:
         return {row.id for row in observer.workers() if row.status in ("online", "busy")} == set(WORKERS)
 
-    until(online, within=PATIENCE, what="all peers to beat", pause=0.2)
+    until(online, within=PATIENCE, what="all peers to beat", pause=LOOK_EVERY)
     assert fleet.fallen() == []

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from sentinel.client import Client, ClientOptions
+from sentinel.fleet.observer import Observer
 from sentinel.fleet.shared_memory import MemoryOptions
+from sentinel.model.layout import MEMORY
+from sentinel.store.base import Expected
 from sentinel.testing.checker import Checker
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import Timing
@@ -17,7 +20,9 @@ from sentinel.testing.simulation.network import Weather
 from sentinel.testing.simulation.store import Server
 from sentinel.testing.simulation.supervisor import Course
 from sentinel.testing.simulation.trace import Trace
+from sentinel.testing.simulator import SimulationOptions, simulate
 
+WITH_MEMORY = SimulationOptions(minutes=5, tasks=10, peers=3, locks=False, memory=True)
 #: Virtual seconds for which the writers are at work.
 _AT_WORK = 1_200.0
 
@@ -68,6 +73,24 @@ class World:
 
     def cut(self, machine: Machine, seconds: float) -> None:
         machine.link.requests_cut_until = machine.link.replies_cut_until = self.baton.now + seconds
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_values_are_kept_and_freed_rightly_whatever_goes_wrong(seed: int) -> None:
+    report = simulate(seed, WITH_MEMORY)
+    assert report.violation is None, report.timeline
+
+
+def test_peers_that_free_values_too_early_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = Observer.silence
+
+    def hasty(self: Observer, name: str, version: Expected) -> float:
+        return silence(self, name, version) + (30.0 if name.startswith(MEMORY) else 0.0)
+
+    monkeypatch.setattr(Observer, "silence", hasty)
+    report = simulate(1, WITH_MEMORY)
+    assert report.violation is not None
+    assert "memory/" in str(report.violation)
 
 
 def _partitioned(folder: Path, *, seconds: float, other_writes: bool) -> tuple[object, list[str]]:

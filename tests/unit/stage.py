@@ -81,7 +81,13 @@ class Stage:
         return tasks.existing(self.transactor.store.read(), task_id)
 
     def join(
-        self, worker: str, *, types: tuple[str, ...] = ("shell",), max_tasks: int = 1, beats: bool = True
+        self,
+        worker: str,
+        *,
+        types: tuple[str, ...] = ("shell",),
+        max_tasks: int = 1,
+        beats: bool = True,
+        **fields: Any,
     ) -> str:
         """A new incarnation of ``worker``, and its first beat."""
         incarnation = Incarnation(
@@ -99,6 +105,7 @@ class Stage:
             max_tasks=max_tasks,
             types=types,
             registered_at=rfc3339(self.clock.wall()),
+            **fields,
         )
 
         def decide(snapshot: Snapshot) -> tuple[Transaction, None]:

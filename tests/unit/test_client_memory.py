@@ -10,6 +10,7 @@ import pytest
 from sentinel.client import Client
 from sentinel.errors import BadInput, Conflict
 from sentinel.fleet.shared_memory import MemoryOptions
+from sentinel.model import memory_calls
 from sentinel.model.layout import memory_key
 from sentinel.model.memory import MAX_VALUE_BYTES
 from sentinel.model.memory_calls import Memory
@@ -102,7 +103,10 @@ def test_two_writers_who_update_one_key_lose_nothing(stage: Stage) -> None:
     assert one.update("n", add, default=0).value == 11
 
 
-def test_an_update_that_can_never_win_is_a_conflict(stage: Stage, memory: Memory) -> None:
+def test_an_update_that_can_never_win_is_a_conflict(
+    stage: Stage, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_calls, "_TRIES", 20)
     other = stage.client().memory
 
     def disturb(value: Any) -> int:

@@ -19,19 +19,33 @@ import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from sentinel.client import Client, ClientOptions
 from sentinel.clock import Clock, from_rfc3339
+from sentinel.fleet.balancers import find
+from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.fleet.pacing import Pacing
 from sentinel.fleet.submission import Declared, Submission
 from sentinel.model import layout
 from sentinel.model.lease import LeaseTimes
+from sentinel.model.worker import Worker
+from sentinel.peer.options import PeerOptions
 from sentinel.peer.run.spec import RunCause, RunSpec
-from sentinel.store.base import Committed, Conflicted, Expected, Outcome, Register, Transaction, Written
+from sentinel.store.base import (
+    Committed,
+    Conflicted,
+    Expected,
+    Outcome,
+    Register,
+    Store,
+    Transaction,
+    Written,
+)
 from sentinel.testing.checker import Checker, Sender
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import EPOCH, Timing
-from sentinel.testing.simulation.fleet import serve
+from sentinel.testing.simulation.fleet import serve_as
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.network import Weather
 from sentinel.testing.simulation.store import Server
@@ -41,6 +55,24 @@ from sentinel.testing.simulation.workload import WORK, make_plan
 
 #: Makes the pacing of one daemon on its machine's clock.
 MakePacing = Callable[[Clock], Pacing]
+#: Opens a connection of a process, whose exchanges may take so many seconds each.
+MakeStore = Callable[[Process, float | None], Store]
+
+
+class Outside(Protocol):
+    """What is outside of the store: where tasks come from, and what the daemons do about it."""
+
+    def begin(self, baton: Baton) -> None:
+        """Virtual time begins."""
+
+    #: Opens connections to the store there, where that is not to be the simulator's.
+    stores: MakeStore | None
+
+    def duties(self, clock: Clock) -> tuple[MakeDuties, Workplace]:
+        """The duties of one daemon on its machine's clock."""
+
+    def ask(self, number: int, seconds: float) -> None:
+        """Somebody wants the ``number``-th task, which is to run for so many seconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +89,8 @@ class Economy:
     slots: int = 4
     #: Seconds between two rounds in which new tasks are handed in, in one commit.
     intake: float = 60.0
+    #: Where tasks come from, instead of that.
+    outside: Outside | None = None
     times: LeaseTimes = dataclasses.field(default_factory=lambda: LeaseTimes(30.0, 120.0))
     seed: int = 0
 
@@ -188,6 +222,7 @@ class _Run:
             folder=folder,
             timeout=15.0,
             watched=False,
+            stores=None if economy.outside is None else economy.outside.stores,
         )
         self._begin_at = economy.gathering * 60.0
         self._end_at = self._begin_at + economy.minutes * 60.0
@@ -195,6 +230,8 @@ class _Run:
     def run(self) -> Measured:
         """See `measure`."""
         economy = self._economy
+        if economy.outside is not None:
+            economy.outside.begin(self._baton)
         try:
             for number in range(1, economy.workers + 1):
                 machine = self._machine(f"host{number}")
@@ -214,23 +251,32 @@ class _Run:
     def _start(self, machine: Machine, number: int) -> None:
         economy = self._economy
 
-        def daemon(process: Process) -> None:
-            serve(
-                process,
-                f"worker-{number:03}",
-                times=economy.times,
-                poll=economy.times.poll(remote=True),
-                slots=economy.slots,
-                types=(WORK,),
-                plan=make_plan,
-                pacing=self._make_pacing(machine.clock),
-            )
+        duties, place = (None, None) if economy.outside is None else economy.outside.duties(machine.clock)
 
-        machine.process(f"worker-{number:03}", daemon, max_tasks=economy.slots)
+        name = f"worker-{number:03}"
+        worker = Worker(
+            id=name, incarnation="", hostname=machine.name, max_tasks=economy.slots, types=(WORK,)
+        )
+        peer = PeerOptions(
+            worker=name,
+            times=economy.times,
+            max_tasks=economy.slots,
+            types=frozenset((WORK,)),
+            balancer=find("least_loaded"),
+            poll=economy.times.poll(remote=True),
+            pacing=self._make_pacing(machine.clock),
+        )
+
+        def daemon(process: Process) -> None:
+            serve_as(process, worker, peer, make_plan, duties=duties, place=place)
+
+        machine.process(name, daemon, max_tasks=economy.slots)
 
     def _hand_in(self, process: Process) -> None:
-        """As intake does it: what came since the last round, in one commit."""
+        """Ask for tasks at irregular times; without an outside, they are handed in as intake does it."""
         economy, baton = self._economy, self._baton
+        a_second = economy.tasks_an_hour / 3600.0
+        due, number = self._begin_at / 2, 0
         client = Client(
             process.open_store(),
             clock=process.machine.clock,
@@ -238,16 +284,19 @@ class _Run:
             actor="intake",
             options=ClientOptions(types={WORK: Declared(origin="the economy")}),
         )
-        a_second = economy.tasks_an_hour / 3600.0
-        due, number = self._begin_at / 2, 0
+        pause = economy.intake if economy.outside is None else 1.0
         while True:
-            baton.sleep(economy.intake)
+            baton.sleep(pause)
             wanted = []
             while due < baton.now:
-                due += self._rng.expovariate(a_second)
+                due += self._rng.uniform(0.2, 1.8) / a_second
                 number += 1
-                args = {"seconds": self._rng.expovariate(1.0) * economy.seconds}
-                wanted.append(Submission(type=WORK, args=args, id=f"issue-{number}"))
+                seconds = self._rng.expovariate(1.0) * economy.seconds
+                if economy.outside is not None:
+                    economy.outside.ask(number, seconds)
+                else:
+                    wanted.append(Submission(type=WORK, args={"seconds": seconds}, id=f"task-{number}"))
+            # What came since the last round goes in one commit.
             if wanted:
                 client.submit_many(wanted)
 

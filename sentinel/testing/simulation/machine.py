@@ -47,6 +47,8 @@ class Universe:
     watched: bool
     #: How tasks reach shared memory.
     desk: MakeDesk = lambda **_: NoDesk()
+    #: Opens a connection of a process to another store than `server`, whose calls take no time.
+    stores: Callable[[Process, float | None], Store] | None = None
 
     def rng(self, name: str) -> random.Random:
         """Randomness of its own for everything that has a name, so that one thing more changes no other."""
@@ -143,6 +145,8 @@ class Process:
         """A new connection."""
         self._connections += 1
         universe = self._universe
+        if universe.stores is not None:
+            return universe.stores(self, timeout)
         return SimulatedStore(
             server=universe.server,
             baton=universe.baton,
