@@ -1,7 +1,7 @@
 """Whatever becomes of a request, at rest an issue has one right comment, its label, and is closed.
 
-F7 to F10, F17 and F18 as they meet what is said on issues. The fleet is in memory, GitHub is the emulator behind
-the proxy, and time is the test's.
+F7 to F10, F17 and F18 as they meet what is said on issues. The fleet is in memory, GitHub is the emulator
+behind the proxy, and time is the test's.
 """
 
 from __future__ import annotations
