@@ -14,10 +14,11 @@ import click
 from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.ending import plain
 from sentinel.cli.output import Output, dry_run_option, output_option, show_json
-from sentinel.client.providers import Commands, LocalProcesses, Provider
+from sentinel.client.providers import Commands, LocalProcesses, Provider, Workflows
 from sentinel.client.scaler import Scaler
 from sentinel.clock import SystemClock
 from sentinel.errors import ConfigurationError, LockHeld, LockLost, StoreError
+from sentinel.fleet.access import runners
 from sentinel.fleet.scaling import Decision, Rules
 from sentinel.folders import store_folder
 from sentinel.model.ids import is_id
@@ -89,6 +90,8 @@ def scaling_problems(settings: Settings) -> list[str]:
         found.append(f"{at('prefix')} makes ids such as {chosen.prefix[:40]}001, which no worker may have")
     if chosen.provider == "command" and not any("{id}" in word for word in chosen.start_command):
         found.append(f"{at('start_command')} must name the worker by {{id}}, for the provider is `command`")
+    if chosen.provider == "github-actions" and "None" in _repository(settings).split("/"):
+        found.append(f"{at('provider')} needs github.owner and github.repo, for the store is not on GitHub")
     return found
 
 
@@ -119,6 +122,10 @@ def _provider(invocation: Invocation, settings: Settings) -> Provider:
     chosen = settings.auto_scaling
     if chosen.provider == "command":
         return Commands(chosen.start_command, chosen.stop_command, environ=os.environ)
+    if chosen.provider == "github-actions":
+        url = _repository(settings)
+        opened = runners(url)(url, invocation.access(), workflow=chosen.workflow, ref=chosen.workflow_ref)
+        return Workflows(opened)
     config = () if invocation.config is None else ("--config", str(invocation.config))
     store = invocation.store_url()
 
@@ -138,6 +145,14 @@ def _provider(invocation: Invocation, settings: Settings) -> Provider:
 
     folder = store_folder(invocation.state_folder(), store) / "workers"
     return LocalProcesses(command, environ=os.environ, folder=folder)
+
+
+def _repository(settings: Settings) -> str:
+    """Where the workflow is: in the repository of the store, or else the one that the settings name."""
+    store = settings.store or ""
+    if store.startswith(("github://", "github+api://")):
+        return store
+    return f"github://{settings.github.owner}/{settings.github.repo}"
 
 
 def _go_on(scaler: Scaler, settings: Settings) -> None:

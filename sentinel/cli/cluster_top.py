@@ -14,11 +14,12 @@ from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.ending import plain
 from sentinel.cli.keyboard import Keyboard, keyboard
 from sentinel.cli.output import Output, output_option, show_json
-from sentinel.cli.top_frame import SHOWS, SORTS, Choice, Surface, frame
+from sentinel.cli.top_frame import SHOWS, SORTS, Choice, Surface, forecast_of, frame
 from sentinel.cli.values import DURATION
 from sentinel.client.fleetwide import Health
 from sentinel.errors import StoreError
 from sentinel.fleet.health import Limits
+from sentinel.fleet.pacing import Budget
 
 #: Seconds between two looks at the keyboard and the size of the terminal.
 _BLINK = 0.25
@@ -45,7 +46,7 @@ def top(invocation: Invocation, *, interval: float, sort: str, show: str, output
       sentinel cluster top | head
     """
     limits = invocation.limits()
-    choice = Choice(sort=sort, show=show)
+    choice, url = Choice(sort=sort, show=show), invocation.store_url()
     if output == "json" or not sys.stdout.isatty():
         with invocation.client() as client:
             health = client.health(limits)
@@ -55,14 +56,15 @@ def top(invocation: Invocation, *, interval: float, sort: str, show: str, output
             )
             return
         surface = Surface(width=shutil.get_terminal_size((80, 24)).columns, blocks=_blocks())
-        for line in frame(health, choice, surface, store=invocation.store_url()):
+        forecast = forecast_of(invocation.budget(url), health)
+        for line in frame(health, choice, surface, store=url, forecast=forecast):
             click.echo(line.plain.rstrip())
         return
     watcher = Watcher(invocation, limits, interval)
     watcher.start()
     try:
         with keyboard() as keys:
-            _show(watcher, keys, choice, invocation.store_url())
+            _show(watcher, keys, choice, url, invocation.budget(url))
     finally:
         watcher.stop()
 
@@ -113,7 +115,7 @@ class Watcher:
             self._first.set()
 
 
-def _show(watcher: Watcher, keys: Keyboard, choice: Choice, store: str) -> None:
+def _show(watcher: Watcher, keys: Keyboard, choice: Choice, store: str, budget: Budget | None) -> None:
     console = Console()
     blocks = _blocks()
     drawn: object = None
@@ -126,7 +128,9 @@ def _show(watcher: Watcher, keys: Keyboard, choice: Choice, store: str) -> None:
             if now != drawn:
                 surface = Surface(width=console.size.width, height=console.size.height, blocks=blocks)
                 note = "" if failure is None else plain(f"not up to date: {failure}")
-                live.update(Group(*frame(health, choice, surface, store=store, note=note)), refresh=True)
+                forecast = forecast_of(budget, health)
+                lines = frame(health, choice, surface, store=store, forecast=forecast, note=note)
+                live.update(Group(*lines), refresh=True)
                 drawn = now
             for key in keys.keys(_BLINK):
                 choice = choice.press(key)

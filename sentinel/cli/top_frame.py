@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from rich.text import Text
 
 from sentinel.cli.ending import plain
 from sentinel.client.fleetwide import Health
-from sentinel.fleet.metrics import WorkerMetrics
+from sentinel.fleet.metrics import RECENT, WorkerMetrics
+from sentinel.fleet.pacing import Budget, Forecast
 
 #: What can be sorted by → the key, and whether the largest stand first.
 SORTS: Mapping[str, tuple[Callable[[WorkerMetrics], Any], bool]] = {
@@ -45,6 +47,13 @@ _STYLES = {
 _WARM, _HOT = 0.7, 0.9
 #: Conditions that are shown at most; of more, only how many.
 _CONDITIONS = 3
+#: Figures of a budget, and how they are named on the board.
+_FIGURES = {
+    "pushes_a_minute": "pushes/min",
+    "requests_an_hour": "requests/h",
+    "points_a_minute": "points/min",
+    "contents_an_hour": "contents/h",
+}
 #: Longest text that can be searched for.
 _MAX_TEXT = 40
 
@@ -126,12 +135,24 @@ class Surface:
     blocks: bool = True
 
 
-def frame(health: Health, choice: Choice, surface: Surface, *, store: str, note: str = "") -> list[Text]:
+def frame(
+    health: Health,
+    choice: Choice,
+    surface: Surface,
+    *,
+    store: str,
+    forecast: Forecast | None = None,
+    note: str = "",
+) -> list[Text]:
     """The lines of one frame, none wider than the surface and not more than it is high.
 
-    ``note`` is what is wrong with the board itself, such as a store that does not answer.
+    ``forecast`` is what the fleet sends to a store with limits, ``note`` what is wrong with the board itself,
+    such as a store that does not answer.
     """
-    head = [_title(health, store, surface), *_summary(health), *_conditions(health, surface)]
+    head = [_title(health, store, surface), *_summary(health)]
+    if forecast is not None:
+        head.append(_budget(forecast))
+    head += _conditions(health, surface)
     if note:
         head.append(Text(plain(note), style="bold red"))
     workers = choice.of(health.metrics.workers)
@@ -150,6 +171,14 @@ def frame(health: Health, choice: Choice, surface: Surface, *, store: str, note:
         line.truncate(surface.width, overflow="ellipsis" if surface.blocks else "crop")
         line.no_wrap = True
     return lines
+
+
+def forecast_of(budget: Budget | None, health: Health) -> Forecast | None:
+    """What a fleet of this size sends that goes on as it did lately; None where nothing is limited."""
+    if budget is None:
+        return None
+    workers = max(1, len(health.metrics.healthy))
+    return budget.forecast(workers, health.metrics.tasks.recent_ended * 3600.0 / RECENT)
 
 
 def bar(load: float, width: int, *, blocks: bool) -> Text:
@@ -189,6 +218,20 @@ def _summary(health: Health) -> Iterator[Text]:
         f"locks    {held} held  {conflicts} conflicts   claims {metrics.counts.claimed}, "
         f"{metrics.counts.lost_claims} lost to another"
     )
+
+
+def _budget(forecast: Forecast) -> Text:
+    """What is sent against what is allowed, where there is a limit."""
+    figures = [
+        (words, getattr(forecast, name), forecast.limits.get(name, math.inf))
+        for name, words in _FIGURES.items()
+    ]
+    text = Text("budget ")
+    for words, value, limit in figures:
+        if math.isfinite(limit) and limit > 0:
+            style = "red" if value > limit else "yellow" if value > _WARM * limit else ""
+            text.append(f"  {value:.3g}/{limit:g}", style=style).append(f" {words}")
+    return text
 
 
 def _conditions(health: Health, surface: Surface) -> Iterator[Text]:

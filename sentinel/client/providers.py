@@ -1,4 +1,4 @@
-"""Where workers come from and go to when a fleet is scaled: processes on this host, or commands of yours."""
+"""Where workers come from when a fleet is scaled: processes of this host, your commands, workflow runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sentinel.errors import SentinelError
+from sentinel.fleet.access import Runners
 
 #: Seconds that one command of a provider may take.
 COMMAND_PATIENCE = 600.0
@@ -110,3 +111,20 @@ class Commands:
         if ran.returncode != 0:
             said = " ".join(ran.stderr.decode("utf-8", "replace").split())[-_MAX_SAID:] or "no word of why"
             raise ProviderFailed(f"{argv[0]} for {worker} ended with {ran.returncode}: {said}")
+
+
+class Workflows:
+    """Workers as runs of a GitHub Actions workflow. A drained one ends its run by itself."""
+
+    def __init__(self, runners: Runners) -> None:
+        self._runners = runners
+
+    def start(self, worker: str) -> None:
+        """Have the workflow dispatched."""
+        try:
+            self._runners.start(worker)
+        except SentinelError as error:
+            raise ProviderFailed(f"no run for {worker}: {error}") from error
+
+    def stop(self, worker: str) -> None:
+        """Nothing: its run ended when it left."""

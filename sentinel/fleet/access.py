@@ -64,6 +64,25 @@ class Furnish(Protocol):
     def __call__(self, url: str, options: AccessOptions, *, dry_run: bool) -> list[str]: ...
 
 
+class Runners(Protocol):
+    """Has workers started as runs of a workflow."""
+
+    def start(self, worker: str) -> None:
+        """Ask for a run with this worker in it. Raises store errors."""
+
+
+class OpenRunners(Protocol):
+    """Opens the runners of a place, for a workflow on a branch or tag."""
+
+    def __call__(self, url: str, options: AccessOptions, *, workflow: str, ref: str) -> Runners: ...
+
+
+def runners(url: str) -> OpenRunners:
+    """Raises `BadInput` for a store that has nothing of the kind."""
+    found: OpenRunners | None = resolve(extras_of(url).runners)
+    return _there(found, url)
+
+
 def examine(url: str) -> Examine:
     """Raises `BadInput` for a store that has nothing of the kind."""
     found: Examine | None = resolve(extras_of(url).examine)

@@ -19,7 +19,7 @@ _BEGINNINGS: Mapping[str, tuple[str, ...]] = {
     "count": ("count",),
     "alert": ("alert", "end of alert"),
     "scaling": ("scale",),
-    "memory": ("set memory", "delete memory"),
+    "memory": ("set memory", "delete memory", "expire memory"),
     "lock": ("acquire lock", "renew lock", "release lock", "force the release of lock", "free lock"),
     "worker": ("join", "leave", "enter", "remove worker", "cordon", "uncordon", "drain"),
     "task": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import email.utils
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,7 +19,7 @@ _AFTER_RESET = 1.0
 Meaning = Literal["done", "unchanged", "limited", "unauthorised", "missing", "declined", "failed"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)  # no slots: the body is parsed once
 class Answer:
     """An answer as it came from GitHub, or from something on the way."""
 
@@ -44,7 +45,7 @@ class Answer:
             return "missing"
         return "done" if 200 <= self.status < 300 else "declined"
 
-    @property
+    @functools.cached_property
     def body(self) -> Any:
         """The parsed JSON; None where there is no text, and a mark of its own for what is no JSON."""
         if not self.text:

@@ -25,7 +25,7 @@ from sentinel.github.answers import Answer, lacking, next_page, pause_after, unt
 from sentinel.github.cache import Kept
 from sentinel.github.credential import checked, credential, fingerprint
 from sentinel.github.errors import Declined, Limited, Missing, Unauthorised
-from sentinel.github.limiter import Limits
+from sentinel.github.limiter import READ, Limits, Turn
 from sentinel.github.meter import Meter
 from sentinel.github.place import Place
 from sentinel.github.shared import HEADERS, PER_PAGE, Shared, requester_of, shared
@@ -121,14 +121,15 @@ class Api:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Reply:
+    def get(self, path: str, params: Mapping[str, str | int] | None = None, *, keep: bool = True) -> Reply:
         """Read; conditional where the same was read before, and tried again while that makes sense.
 
-        Raises `Missing`, `Limited`, `Unauthorised`, `Declined` or `Unavailable`.
+        Without ``keep`` the answer is not kept: for what will not be asked for again. Raises `Missing`,
+        `Limited`, `Unauthorised`, `Declined` or `Unavailable`.
         """
         url = _url(path, params)
         limit = self._clock.now() + self._options.timeout
-        reply: Reply = self._retrying(limit)(self._get, url, path, limit)
+        reply: Reply = self._retrying(limit)(self._get, url, path, limit, keep)
         return reply
 
     def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
@@ -180,22 +181,22 @@ class Api:
             reraise=True,
         )
 
-    def _get(self, url: str, path: str, limit: float) -> Reply:
+    def _get(self, url: str, path: str, limit: float, keep: bool) -> Reply:
         token = self.token()
         owner = fingerprint(token)
         kept = self._shared.cache.get(owner, url)
         headers = {} if kept is None else {"If-None-Match": kept.etag}
-        answer = self._exchange("GET", url, token, headers, None, content=False, limit=limit)
+        answer = self._exchange("GET", url, token, headers, None, READ, limit)
         if answer.meaning == "unchanged" and kept is not None:
             body = Answer(status=kept.status, headers=kept.headers, text=kept.text).body
             # What is said about limits and dates is new; where the next page is, is not.
             return Reply(kept.status, {**answer.headers, **_lasting(kept.headers)}, body, cached=True)
         if answer.meaning == "unauthorised" and answer.status == 401 and self._shared.forget_token(token):
             token = self.token()
-            answer = self._exchange("GET", url, token, {}, None, content=False, limit=limit)
+            answer = self._exchange("GET", url, token, {}, None, READ, limit)
         reply = self._judged(answer, "GET", path)
         etag = answer.headers.get("etag", "")
-        if etag and answer.status == 200:
+        if keep and etag and answer.status == 200:
             self._shared.cache.put(
                 fingerprint(token), url, Kept(etag, answer.status, answer.headers, answer.text)
             )
@@ -204,17 +205,25 @@ class Api:
     # -- writing --------------------------------------------------------------------------------------
 
     def send(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, content: bool = False
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content: bool = False,
+        urgent: bool = False,
     ) -> Reply:
         """Send a mutation, once. With ``content`` it counts as creating content (an issue, a comment).
 
-        Raises `OutcomeUnknown` when it may have taken effect and there is no clear answer; `Limited`,
+        An ``urgent`` one goes before those that wait for their turn: it is for beats. Raises
+        `OutcomeUnknown` when it may have taken effect and there is no clear answer; `Limited`,
         `Unauthorised` or `Unavailable` when it certainly did not; `Missing` or `Declined` when GitHub
         refused it.
         """
         token = self.token()
         limit = self._clock.now() + self._options.timeout
-        answer = self._exchange(method, _url(path, None), token, {}, body, content=content, limit=limit)
+        turn = Turn(write=True, content=content, urgent=urgent)
+        answer = self._exchange(method, _url(path, None), token, {}, body, turn, limit)
         if answer.status == 401:
             # For the next call: nothing is sent again here.
             self._shared.forget_token(token)
@@ -229,16 +238,14 @@ class Api:
         token: str,
         headers: Mapping[str, str],
         body: Mapping[str, Any] | None,
-        *,
-        content: bool,
+        turn: Turn,
         limit: float,
     ) -> Answer:
-        write = method != "GET"
         meter, limiter = self._shared.meter, self._shared.limiter
         self._auth.current = token
         given = {**HEADERS, **headers}
-        with limiter.request(write=write, content=content, patience=limit - self._clock.now()):
-            meter.sent(write=write, content=content)
+        with limiter.request(turn, patience=limit - self._clock.now()):
+            meter.sent(write=turn.write, content=turn.content)
             try:
                 status, answered, text = self._requester.requestJson(method, url, None, given, body)
             except (requests.RequestException, RuntimeError, ValueError, OSError) as error:

@@ -82,10 +82,11 @@ class Comparison:
 
 
 class GitData:
-    """The git data of one repository."""
+    """The git data of one repository; with ``urgent``, changes go before what waits for its turn."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, urgent: bool = False) -> None:
         self._api = api
+        self._urgent = urgent
         self._at = f"{api.place.path}/git"
 
     # -- reading --------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ class GitData:
 
     def commit(self, sha: str) -> Commit:
         """The commit. Raises `Missing`."""
-        return _commit(self._api.get(f"{self._at}/commits/{sha}").body)
+        return _commit(self._api.get(f"{self._at}/commits/{sha}", keep=False).body)
 
     def knows(self, sha: str) -> bool:
         """Whether there is such a commit."""
@@ -131,7 +132,7 @@ class GitData:
     def compare(self, base: str, head: str) -> Comparison:
         """How ``head`` came from ``base``. Raises `Missing` when they have nothing in common."""
         path = f"{self._api.place.path}/compare/{base}...{head}"
-        reply = self._api.get(path)
+        reply = self._api.get(path, keep=False)
         total, status = _field(reply, "total_commits"), _field(reply, "status")
         commits = [_listed(item) for item in _field(reply, "commits")]
         if len(commits) < total:
@@ -150,14 +151,16 @@ class GitData:
 
     def tree(self, sha: str, *, recursive: bool = False) -> dict[str, Entry] | None:
         """The entries of a tree by path; None when there are more than GitHub lists. Raises `Missing`."""
-        reply = self._api.get(f"{self._at}/trees/{sha}", {"recursive": "1"} if recursive else None)
+        reply = self._api.get(
+            f"{self._at}/trees/{sha}", {"recursive": "1"} if recursive else None, keep=False
+        )
         if _field(reply, "truncated"):
             return None
         return {str(item["path"]): _entry(item) for item in _field(reply, "tree")}
 
     def blob(self, sha: str) -> bytes:
         """The content of a blob. Raises `Missing`."""
-        reply = self._api.get(f"{self._at}/blobs/{sha}")
+        reply = self._api.get(f"{self._at}/blobs/{sha}", keep=False)
         if _field(reply, "encoding") != "base64":
             raise Unavailable("GitHub gave a blob in an encoding that is not base64")
         try:
@@ -184,21 +187,21 @@ class GitData:
             for path, file in sorted(files.items())
         ]
         body = {"tree": tree} if base is None else {"base_tree": base, "tree": tree}
-        return _sha(self._api.send("POST", f"{self._at}/trees", body).body, "sha")
+        return _sha(self._api.send("POST", f"{self._at}/trees", body, urgent=self._urgent).body, "sha")
 
     def make_commit(self, text: str, tree: str, parents: Sequence[str], author: pygit2.Signature) -> str:
         """Store a commit; its id."""
         date = rfc3339(float(author.time)).partition(".")[0] + "Z"
         who = {"name": author.name, "email": author.email, "date": date}
         body = {"message": text, "tree": tree, "parents": list(parents), "author": who, "committer": who}
-        return _sha(self._api.send("POST", f"{self._at}/commits", body).body, "sha")
+        return _sha(self._api.send("POST", f"{self._at}/commits", body, urgent=self._urgent).body, "sha")
 
     # -- moving refs ----------------------------------------------------------------------------------
 
     def create(self, ref: str, sha: str) -> Verdict:
         """Make a ref that must not be there. Raises `OutcomeUnknown` when there is no clear answer."""
         try:
-            self._api.send("POST", f"{self._at}/refs", {"ref": ref, "sha": sha})
+            self._api.send("POST", f"{self._at}/refs", {"ref": ref, "sha": sha}, urgent=self._urgent)
         except Declined as error:
             there = "already exists" in error.reason.lower()
             return Verdict(Moved.ELSEWHERE if there else Moved.DECLINED, error.reason)
@@ -212,7 +215,7 @@ class GitData:
         """
         path = f"{self._at}/refs/{quote(ref.removeprefix('refs/'))}"
         try:
-            self._api.send("PATCH", path, {"sha": sha, "force": False})
+            self._api.send("PATCH", path, {"sha": sha, "force": False}, urgent=self._urgent)
         except Missing as error:
             return Verdict(Moved.ELSEWHERE, str(error))
         except Declined as error:
@@ -224,7 +227,9 @@ class GitData:
     def delete(self, ref: str) -> Verdict:
         """Remove a ref, wherever it is: GitHub compares nothing here. Raises `OutcomeUnknown`."""
         try:
-            self._api.send("DELETE", f"{self._at}/refs/{quote(ref.removeprefix('refs/'))}")
+            self._api.send(
+                "DELETE", f"{self._at}/refs/{quote(ref.removeprefix('refs/'))}", urgent=self._urgent
+            )
         except Missing as error:
             return Verdict(Moved.ELSEWHERE, str(error))
         except Declined as error:

@@ -38,6 +38,20 @@ class Limits:
     at_once: int = 100
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a request is, as far as limits go."""
+
+    write: bool = False
+    #: Whether it makes an issue, a comment, or their like.
+    content: bool = False
+    #: Whether it goes before mutations that wait for their turn. What GitHub forbids is forbidden to it, too.
+    urgent: bool = False
+
+
+READ = Turn()
+
+
 class _Window:
     """So much of something in so many seconds."""
 
@@ -84,27 +98,29 @@ class Limiter:
         self._refusals = 0
 
     @contextlib.contextmanager
-    def request(self, *, write: bool, content: bool, patience: float) -> Iterator[None]:
+    def request(self, turn: Turn, *, patience: float) -> Iterator[None]:
         """The time of one request. Raises `Limited` when it could not begin within ``patience`` seconds."""
         limit = self._clock.now() + patience
-        moment = self._book(write=write, content=content, limit=limit)
+        moment = self._book(turn, limit)
         if not self._slots.acquire(timeout=max(0.0, patience)):
             raise Limited(f"{self._limits.at_once} requests to GitHub are under way at once", 1.0)
         try:
             self._clock.sleep(moment - self._clock.now())
             while self.closed_for:
                 # It was closed while we waited for our turn.
-                self._clock.sleep(self._book(write=write, content=content, limit=limit) - self._clock.now())
+                self._clock.sleep(self._book(turn, limit) - self._clock.now())
             yield
         finally:
             self._slots.release()
 
-    def _book(self, *, write: bool, content: bool, limit: float) -> float:
-        windows = [(self._points, WRITE_POINTS if write else READ_POINTS)]
-        windows += [(window, 1) for window in self._contents if content]
+    def _book(self, turn: Turn, limit: float) -> float:
+        windows = [(self._points, WRITE_POINTS if turn.write else READ_POINTS)]
+        windows += [(window, 1) for window in self._contents if turn.content]
         with self._lock:
             now = self._clock.now()
-            moment = max(now, self._closed_until, self._next_write if write else now)
+            moment = max(now, self._closed_until)
+            if turn.write and not turn.urgent:
+                moment = max(moment, self._next_write)
             for window, amount in windows:
                 moment = window.earliest(moment, amount)
             if moment > limit:
@@ -112,8 +128,8 @@ class Limiter:
                 raise Limited(f"{why}; again in {moment - now:.0f} s", moment - now)
             for window, amount in windows:
                 window.use(moment, amount, now=now)
-            if write:
-                self._next_write = moment + self._limits.between_writes
+            if turn.write:
+                self._next_write = max(self._next_write, moment + self._limits.between_writes)
         return moment
 
     def refused(self, why: str, seconds: float | None) -> float:

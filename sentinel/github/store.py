@@ -9,9 +9,7 @@ compare-and-swap: a ref moves only forwards, and the new commit's parent is the 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import random
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import pygit2
@@ -20,6 +18,7 @@ from sentinel.clock import Clock, SystemClock
 from sentinel.entropy import system_random
 from sentinel.errors import OutcomeUnknown, StoreError, Unavailable
 from sentinel.github.api import Api
+from sentinel.github.blobs import Blobs
 from sentinel.github.errors import Declined
 from sentinel.github.git import Commit, GitData, Moved, Verdict
 from sentinel.github.objects import ApiSnapshot, Folder
@@ -27,7 +26,7 @@ from sentinel.github.sessions import Sessions
 from sentinel.github.state import State
 from sentinel.model.codec import encode_document
 from sentinel.model.ids import IdSource
-from sentinel.model.layout import STATE_REF, artifact_ref
+from sentinel.model.layout import STATE_REF
 from sentinel.store.base import (
     DELETE,
     Committed,
@@ -61,10 +60,6 @@ _LONGEST_PAUSE = 2.0
 _REMEMBERED = 100_000
 #: Looks at the state between two at how much is kept on this machine.
 _TIDY_EVERY = 200
-#: Texts up to so many bytes go along with the tree that names them; others are sent alone, as base64.
-_INLINE = 256 * 1024
-
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclasses.dataclass(slots=True)
@@ -100,8 +95,17 @@ class ApiStore(Store):
         self._where = api.place.store
         self._folder = Folder(options.state_folder, self._git)
         self._state = State(api.place, self._git, self._folder, HighWater(options.state_folder), self._clock)
-        self._sessions = Sessions(
+        self._blobs = Blobs(
             self._git,
+            self._folder,
+            store=self._where,
+            actor=options.actor,
+            ids=self._ids,
+            clock=self._clock,
+            attempts=self._attempts,
+        )
+        self._sessions = Sessions(
+            GitData(api, urgent=True),
             store=self._where,
             actor=options.actor,
             ids=self._ids,
@@ -115,8 +119,6 @@ class ApiStore(Store):
         self._landed: dict[str, str] = {}
         #: Transactions whose fate is unknown → the commit that they were sent in.
         self._open: dict[str, _Sent] = {}
-        #: Artifact ref → where our last commit left it.
-        self._artifacts: dict[str, str] = {}
         try:
             self._state.newest()
         except BaseException:
@@ -338,54 +340,10 @@ class ApiStore(Store):
     # -- blobs ----------------------------------------------------------------------------------------
 
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
-        if not blobs:
-            return []
-        day = datetime.datetime.fromtimestamp(self._clock.wall(), tz=datetime.UTC).date()
-        ref = artifact_ref(day.isoformat())
-        names = [str(pygit2.hash(data)) for data in blobs]
-        try:
-            files = {name: self._sendable(data) for name, data in zip(names, blobs, strict=True)}
-            tree = self._git.make_tree(None, files)
-            expected = write_tree(
-                self._folder.objects, None, {(name,): pygit2.Oid(hex=name) for name in names}
-            )
-            if tree != str(expected):
-                raise Unavailable("GitHub kept something else than it was given; try again")
-            self._keep_alive(ref, tree, len(names))
-        except OutcomeUnknown as error:
-            # Kept or not, keeping once more does no harm.
-            raise Unavailable(f"{len(names)} blobs could not be kept: {error}") from error
-        return names
-
-    def _sendable(self, data: bytes) -> bytes | str:
-        """What stands for a blob in a tree that is made: itself, or its id when it was sent before."""
-        try:
-            if 0 < len(data) <= _INLINE and "\0" not in data.decode("utf-8"):
-                return data
-        except UnicodeDecodeError:
-            pass
-        return self._git.make_blob(data)
-
-    def _keep_alive(self, ref: str, tree: str, count: int) -> None:
-        parent = self._artifacts.get(ref) or self._git.ref(ref)
-        author = signature(self._actor, self._clock.wall())
-        for _ in self._attempts(_TRIES):
-            text = f"keep {count} by {self._actor}\n\nSentinel-Nonce: {self._ids.nonce()}\n"
-            sha = self._git.make_commit(text, tree, [] if parent is None else [parent], author)
-            verdict = self._git.create(ref, sha) if parent is None else self._git.advance(ref, sha)
-            if verdict.moved is Moved.DONE:
-                self._artifacts = {ref: sha}
-                return
-            now = self._git.ref(ref)
-            if verdict.moved is Moved.DECLINED and now == parent:
-                raise Unavailable(f"{ref} of {self._where} could not be moved: {verdict.reason}")
-            parent = now
-        raise Unavailable(f"{ref} of {self._where} was moved by others at every try; try again")
+        return self._blobs.keep(blobs)
 
     def kept(self, name: str) -> bytes | None:
-        if not _OBJECT_ID.fullmatch(name) or not int(name, 16):
-            return None
-        return self._folder.objects.blob(pygit2.Oid(hex=name))
+        return self._blobs.kept(name)
 
     # -- waiting --------------------------------------------------------------------------------------
 

@@ -168,11 +168,11 @@ class AutoScaling(Section):
         json="distributed.autoScaling.namePrefix",
         scope="fleet",
     )
-    provider: Literal["local", "command"] = setting(
+    provider: Literal["local", "command", "github-actions"] = setting(
         "local",
-        "Where workers come from: processes on the host of the scaler, or commands.",
+        "Where workers come from: processes on the host of the scaler, commands, or runs of a workflow.",
         json="distributed.autoScaling.provider",
-        values="local or command",
+        values="local, command or github-actions",
         scope="fleet",
     )
     start_command: tuple[Text, ...] = setting(
@@ -189,5 +189,17 @@ class AutoScaling(Section):
         json="distributed.autoScaling.stopCommand",
         env=(),
         values="a list of texts that begins with the program",
+        scope="fleet",
+    )
+    workflow: Text = setting(
+        "sentinel-worker.yml",
+        "File name of the workflow that runs a worker, whose id is its input `worker_id`.",
+        json="distributed.autoScaling.workflow",
+        scope="fleet",
+    )
+    workflow_ref: Text = setting(
+        "main",
+        "Branch or tag that the workflow is taken from.",
+        json="distributed.autoScaling.workflowRef",
         scope="fleet",
     )

@@ -70,6 +70,8 @@ class Extras:
     furnish: str | None = None
     #: Makes what peers do there besides tasks: see `sentinel.fleet.duty`.
     duties: str | None = None
+    #: Has workers started there: see `sentinel.fleet.access.Runners`.
+    runners: str | None = None
 
 
 _GITHUB = Extras(
@@ -78,6 +80,7 @@ _GITHUB = Extras(
     limits="sentinel.github.access:limits",
     furnish="sentinel.github.furniture:furnish",
     duties="sentinel.github.duty:duties",
+    runners="sentinel.github.runners:open_runners",
 )
 #: Scheme → its extras.
 EXTRAS: dict[str, Extras] = {"github": _GITHUB, "github+api": _GITHUB}

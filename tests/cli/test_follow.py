@@ -17,6 +17,8 @@ def test_why_gives_one_reason(place: Place) -> None:
         "state": "pending",
         "code": "no_live_worker",
         "reason": "no live worker takes tasks; `sentinel worker start` starts one",
+        "until": None,
+        "workers": [],
     }
 
 

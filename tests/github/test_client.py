@@ -70,7 +70,7 @@ def test_a_read_that_always_fails_ends_as_unavailable(quick: Api, proxy: Proxy) 
 
 def test_a_read_that_nobody_answers_ends_in_time_f10(make_api: MakeApi, proxy: Proxy) -> None:
     proxy.fail(Fault.BLACK_HOLE, times=None)
-    with pytest.raises(Unavailable, match="ReadTimeout"):
+    with pytest.raises(Unavailable, match="Timeout"):
         make_api(timeout=0.3).get(REPO)
 
 
@@ -172,7 +172,7 @@ def test_a_mutation_that_nobody_answers_is_open_f10(
 ) -> None:
     proxy.fail(Fault.SILENT_AFTER, "POST")
     with pytest.raises(OutcomeUnknown, match="ReadTimeout"):
-        open_issue(make_api(timeout=0.5))
+        open_issue(make_api(timeout=2.0))
     assert issues(emulator) == ["one"]
 
 

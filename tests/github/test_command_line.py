@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,13 +24,21 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def run(github_environ: dict[str, str], tmp_path: Path, proxy: Proxy) -> Run:
     """Runs `sentinel` in a folder whose `.env` holds the token."""
     environ = {name: value for name, value in github_environ.items() if name != "GITHUB_TOKEN"}
-    environ |= {"SENTINEL_STORE": STORE, "SENTINEL_STATE_FOLDER": str(tmp_path / "state")}
+    environ |= {
+        "SENTINEL_STORE": STORE,
+        "SENTINEL_STATE_FOLDER": str(tmp_path / "state"),
+        # A rhythm that nobody has to wait for; GitHub's limits are kept by the client all the same.
+        "SENTINEL_HEARTBEAT_INTERVAL": "5",
+        "SENTINEL_HEARTBEAT_STALE_THRESHOLD": "60",
+        "SENTINEL_GITHUB_ISSUES_ENABLED": "0",
+        "SENTINEL_GITHUB_REQUESTS_PER_HOUR": "0",
+    }
     (tmp_path / ".env").write_text(f"GITHUB_TOKEN={token('robot')}\n")
 
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "sentinel", *arguments],
-            env=environ,
+            env=environ if path is None else {**environ, "PATH": path},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -64,3 +73,21 @@ def test_a_limit_is_one_sentence_and_status_5_f17(run: Run, proxy: Proxy) -> Non
     assert answered.returncode == 5
     assert "rate limit" in answered.stderr
     assert "Traceback" not in answered.stderr
+
+
+def test_a_worker_runs_a_task_with_no_git_on_the_machine(run: Run, tmp_path: Path, proxy: Proxy) -> None:
+    (tmp_path / "bin").mkdir()
+    for program in ("echo", "sh"):
+        found = shutil.which(program)
+        assert found is not None
+        (tmp_path / "bin" / program).symlink_to(found)
+    assert run("init").returncode == 0
+    assert run("tasks", "submit", "shell", "--id", "one", "--", "echo", "done by api").returncode == 0
+    worked = run("worker", "start", "--id", "worker-1", "--burst", path=str(tmp_path / "bin"))
+    assert worked.returncode == 0, worked.stderr
+    (task,) = json.loads(run("tasks", "list", "-o", "json").stdout)
+    assert (task["state"], task["owner"], task["epoch"]) == ("done", "worker-1", 1)
+    assert "done by api" in run("tasks", "logs", "one").stdout
+    # It left: nothing is beaten in any more.
+    assert proxy.ledger.of("DELETE", "/git/refs/sentinel/sessions/")
+    assert proxy.ledger.refused == 0

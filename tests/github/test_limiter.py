@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sentinel.github.errors import Limited
-from sentinel.github.limiter import FIRST_PAUSE, LONGEST_PAUSE, Limiter, Limits
+from sentinel.github.limiter import FIRST_PAUSE, LONGEST_PAUSE, READ, Limiter, Limits, Turn
 from sentinel.testing.clock import ManualClock
 
 
@@ -17,7 +17,7 @@ def times(
     """When so many requests could go, in seconds from the first."""
     began, found = clock.now(), []
     for _ in range(number):
-        with limiter.request(write=write, content=content, patience=10_000):
+        with limiter.request(Turn(write=write, content=content), patience=10_000):
             found.append(clock.now() - began)
     return found
 
@@ -52,7 +52,7 @@ def test_nothing_exceeds_a_limit_in_any_minute_however_requests_come() -> None:
     for number in range(300):
         clock.advance((number * 7 % 11) / 4)
         write = number % 3 == 0
-        with limiter.request(write=write, content=False, patience=10_000):
+        with limiter.request(Turn(write=write), patience=10_000):
             sent.append((clock.now(), 5 if write else 1))
     for at, _ in sent:
         assert sum(points for when, points in sent if at - 60 < when <= at) <= 20
@@ -63,7 +63,7 @@ def test_who_cannot_wait_so_long_is_refused_and_books_nothing() -> None:
     limiter = Limiter(clock, Limits(points_a_minute=1))
     times(limiter, clock, 1)
     for _ in range(3):
-        with pytest.raises(Limited) as refused, limiter.request(write=False, content=False, patience=5):
+        with pytest.raises(Limited) as refused, limiter.request(READ, patience=5):
             pass
         assert refused.value.retry_after == 60
     assert times(limiter, clock, 1) == [60]
@@ -80,7 +80,7 @@ def test_a_refusal_closes_the_gate_for_the_time_that_it_names() -> None:
 
 
 def times_within(limiter: Limiter, patience: float) -> None:
-    with limiter.request(write=False, content=False, patience=patience):
+    with limiter.request(READ, patience=patience):
         pass
 
 
@@ -137,3 +137,27 @@ def test_all_threads_of_a_process_keep_to_one_limit() -> None:
     for thread in threads:
         thread.join()
     assert len(refused) == 10
+
+
+def test_a_beat_goes_before_mutations_that_wait_for_their_turn() -> None:
+    class Still(ManualClock):
+        """Sleeping takes no time: many threads wait at once."""
+
+        def sleep(self, seconds: float) -> None:
+            slept.append(seconds)
+
+    slept: list[float] = []
+    limiter = Limiter(Still(), Limits())
+    for _ in range(5):
+        with limiter.request(Turn(write=True), patience=100):
+            pass
+    with limiter.request(Turn(write=True, urgent=True), patience=1):
+        pass
+    assert slept == [0, 1, 2, 3, 4, 0]
+
+
+def test_a_beat_waits_for_what_github_forbids_like_anything_else() -> None:
+    limiter = Limiter(ManualClock(), Limits())
+    limiter.refused("slow down", 30.0)
+    with pytest.raises(Limited), limiter.request(Turn(write=True, urgent=True), patience=5):
+        pass

@@ -79,7 +79,7 @@ def test_a_commit_whose_reply_is_lost_is_one_logical_operation_f7_f8_f17(
 def test_a_commit_that_waits_in_vain_for_its_reply_is_one_logical_operation_f10(
     bench: ApiBench, client: Client, proxy: Proxy
 ) -> None:
-    store = client(timeout=1.0)
+    store = client(timeout=4.0)
     proxy.fail(Fault.SILENT_AFTER, STATE)
     assert isinstance(attempt(store, create()), Committed)
     assert bench.subjects().count("create tasks/a") == 1

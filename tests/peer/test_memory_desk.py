@@ -296,11 +296,14 @@ def test_a_request_that_was_interrupted_does_not_shift_the_replies(office: Offic
     def interrupt(_number: int, _frame: object) -> None:
         raise InterruptedByTest
 
+    def hang() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        memory.watch("other").next(600)
+
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(InterruptedByTest):
-            memory.watch("other").next(600)
+            hang()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -69,7 +69,7 @@ class World:
         def all_run() -> bool:
             return all(self._started(task) for task in self.tasks(ids))
 
-        until(all_run, within=PATIENCE, what=f"{ids} to run")
+        until(all_run, within=PATIENCE, what=f"{ids} to run", pause=0.2)
         owners: dict[str, list[str]] = {name: [] for name in WORKERS}
         for task in self.tasks(ids):
             owners[task.owner or ""].append(task.id)

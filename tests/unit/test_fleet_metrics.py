@@ -240,6 +240,8 @@ def test_a_verdict_needs_a_worker_before_all_else(stage: Stage) -> None:
         ("remove worker w1", "worker"),
         ("fail over w3 (01m8): proven dead, by w2", "failover"),
         ("count what w1 did as 01m8", "count"),
+        ("set memory default/k by w1", "memory"),
+        ("expire memory default/k (silent for 30 s) by w1", "memory"),
         ("Make the fleet", "other"),
     ],
 )

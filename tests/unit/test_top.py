@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.cli.keyboard import split
-from sentinel.cli.top_frame import SHOWS, SORTS, Choice, Surface, bar, frame
+from sentinel.cli.top_frame import SHOWS, SORTS, Choice, Surface, bar, forecast_of, frame
 from sentinel.client.fleetwide import Health
 from sentinel.fleet.health import Limits
+from sentinel.fleet.pacing import ALONE, Forecast, Rhythm, Seen
+from sentinel.model.lease import LeaseTimes
 from tests.unit.stage import Stage
 
 
@@ -167,3 +171,32 @@ def test_any_input_is_split_without_an_end(data: bytes) -> None:
 )
 def test_a_bar_is_as_full_as_the_load(load: float, drawn: str) -> None:
     assert bar(load, 5, blocks=False).plain == drawn
+
+
+class Allowance:
+    """A budget that is nearly used up."""
+
+    def rhythm(self, seen: Seen) -> Rhythm:
+        return Rhythm(times=LeaseTimes(30.0, 120.0), poll=5.0)
+
+    def forecast(self, workers: int, tasks_an_hour: float) -> Forecast:
+        return Forecast(
+            kind="github",
+            workers=workers,
+            tasks_an_hour=tasks_an_hour,
+            rhythm=self.rhythm(ALONE),
+            pushes_a_minute=5.5,
+            reads_a_second=0.0,
+            requests_an_hour=workers * 100.0 + tasks_an_hour,
+            points_a_minute=0.0,
+            contents_an_hour=0.0,
+            limits={"pushes_a_minute": 6.0, "requests_an_hour": 5000.0, "points_a_minute": math.inf},
+        )
+
+
+def test_a_fleet_on_a_store_with_limits_shows_what_it_sends() -> None:
+    health = fleet(3)
+    drawn = frame(health, Choice(), Surface(), store="x", forecast=forecast_of(Allowance(), health))
+    (line,) = [line.plain.rstrip() for line in drawn if line.plain.startswith("budget")]
+    assert line == "budget   5.5/6 pushes/min  300/5000 requests/h"
+    assert forecast_of(None, health) is None
