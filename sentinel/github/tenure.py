@@ -1,4 +1,4 @@
-"""Whose turn it is to deal with GitHub: one peer at a time, while its incarnation lives and holds the lock."""
+"""Whose turn it is to deal with GitHub: one peer at a time, while it lives and holds the lock."""
 
 from __future__ import annotations
 
