@@ -23,7 +23,7 @@ from sentinel.store.opener import extras_of, resolve
 #: Part of a turn that passes before it is used: clocks and pauses are not exact.
 _WELL = 0.25
 #: A beat comes no sooner after the last than this part of the interval, and no later than one interval more.
-_SOONEST = 0.25
+_SOONEST = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Rhythm:
     def next_beat(self, announced: float, wall: float) -> float:
         """Seconds to wait after a beat that announced the interval ``announced``.
 
-        Never more than a quarter over what was announced: who counts on the TTL counts on that.
+        Never more than one and a half times what was announced: who counts on the TTL counts on that.
         """
         interval = min(announced, self.times.interval)
         if self.beat is None:

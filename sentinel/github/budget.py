@@ -1,10 +1,10 @@
 """What GitHub allows, shared out: from limits and fleet to intervals, and to what they will cost. Pure.
 
 **github://** State and sessions go by git, and pushes are what is scarce: six a minute to one repository, all
-peers together. Most of them are dealt out as turns, evenly over the wall clock: each worker has one turn for
-its beat and one for a change of the state; what it has to say meanwhile waits for its turn and goes as one
-push. The rest is left for intake, people's commands and takeovers. So the interval between two beats grows
-with the fleet, and the announced session TTL with it, in the proportion that is configured.
+peers together. Most of them are dealt out as turns, evenly over the wall clock. What a worker has to change
+meanwhile waits for its turn and goes as one push, which takes the beat along; without anything to change it
+is the beat alone. The rest is left for intake, people's commands and takeovers. So the interval between two
+beats grows with the fleet, and the announced session TTL with it, in the proportion that is configured.
 
 **github+api://** Everything is a request, and all peers with one token share its hour. A peer looks once for
 each beat; what that costs all peers together must fit into what is left of the hour.
@@ -28,11 +28,13 @@ Kind = Literal["github", "github+api"]
 PLANNED = 0.8
 #: Part of the pushes that are dealt out as turns. So few that no sixty seconds have more than five of them,
 #: even when a push is late, and intake's push makes six.
-PLANNED_PUSHES = 0.75
-#: Pushes of one worker in a round of turns: its beat, and a change of the state.
-TURNS_OF_A_WORKER = 2
-#: Part of a turn in which its push begins, so that the pushes of two turns keep their distance.
-_OPEN = 0.5
+PLANNED_PUSHES = 0.7
+#: Parts of a worker's turn: in which it begins to push what it has to change, and after which it beats if no
+#: beat was taken along.
+_CHANGE, _BEAT = 0.3, 0.5
+#: A round is never shorter than so many turns, however few workers there are: the rest is theirs to beat.
+_SHORTEST_ROUND = 1.5
+_NEARLY = 1.25
 #: Shortest pause between two looks of a peer by git, in seconds, and the part of the reads that looks get.
 _LOOK_PAUSE = 5.0
 _LOOK_SHARE = 1 / 3
@@ -143,14 +145,17 @@ def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
     if math.isinf(a_minute):
         return Rhythm(times=base, poll=poll)
     turn = 60.0 / a_minute
-    every = turn * TURNS_OF_A_WORKER * seen.workers
+    every = turn * max(seen.workers, _SHORTEST_ROUND)
     times = stretched(base, every)
+    if every < times.interval < _NEARLY * every:
+        # Two rounds of nearly the same length would come into each other's way.
+        every = times.interval
     mine = seen.place / seen.workers
     return Rhythm(
         times=times,
         poll=poll,
-        beat=Turn(every=times.interval, offset=times.interval * mine, lasts=turn * _OPEN),
-        push=Turn(every=every, offset=every * mine + turn, lasts=turn * _OPEN),
+        beat=Turn(every=times.interval, offset=times.interval * mine + _BEAT * turn, lasts=0.05 * turn),
+        push=Turn(every=every, offset=every * mine, lasts=_CHANGE * turn),
     )
 
 
@@ -166,7 +171,7 @@ def _by_requests(base: LeaseTimes, seen: Seen, an_hour: float) -> Rhythm:
         beat=Turn(
             every=times.interval,
             offset=times.interval * seen.place / seen.workers,
-            lasts=times.interval / seen.workers * _OPEN,
+            lasts=times.interval / seen.workers / 2,
         ),
     )
 
@@ -224,7 +229,9 @@ def forecast(
     state = tasks_an_hour * (2 + outputs)
     if found.push is not None:
         turns = workers * 3600.0 / found.push.every
-        state = turns * _some(state / turns)
+        used = _some(state / turns)
+        # A push of a change takes the beat along.
+        state, beats = turns * used, beats * (1 - used)
     state += rounds * _some(ISSUES.stored * tasks_an_hour / rounds)
     looks = workers * 3600.0 / (found.poll + _LOOK_TAKES)
     if kind == "github+api":

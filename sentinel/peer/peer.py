@@ -216,7 +216,7 @@ class Peer:
     def _round(self) -> None:
         if self._my_turn:
             self._resend()
-            if self._work.store_outputs():
+            if self._work.store_outputs(self.rider):
                 self._tempo.take_turn()
         sent = self._clock.now()
         view, registers = self._look()

@@ -23,7 +23,7 @@ from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, Started
 from sentinel.peer.run.spec import RunEnd, RunSpec
-from sentinel.store.base import Committed, Transaction
+from sentinel.store.base import Committed, Rider, Transaction
 from sentinel.store.base import Outcome as StoreOutcome
 from sentinel.store.base import Refused as RefusedByStore
 from sentinel.store.transact import Transactor
@@ -192,7 +192,7 @@ class Work:
 
     # -- recording ----------------------------------------------------------------------------------
 
-    def store_outputs(self) -> bool:
+    def store_outputs(self, rider: Rider | None = None) -> bool:
         """Store logs and large results of what is over, together; True when there was anything to store.
 
         Raises store errors, and is then called again.
@@ -204,13 +204,17 @@ class Work:
                 found.append(self._outcome(*self._over[runs]))
                 size += sum(map(len, found[-1].blobs))
                 runs += 1
-            names = iter(self._transactor.store.keep([blob for each in found for blob in each.blobs]))
+            names = iter(self._keep([blob for each in found for blob in each.blobs], rider))
             stored = stored or size > 0
             for (run, _), outcome in zip(self._over, found, strict=False):
                 ending = outcome.ending([next(names) for _ in outcome.blobs])
                 self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
             del self._over[:runs]
         return stored
+
+    def _keep(self, blobs: list[bytes], rider: Rider | None) -> list[str]:
+        store = self._transactor.store
+        return store.keep(blobs) if rider is None else store.keep_and_carry(blobs, rider)
 
     def _outcome(self, run: _Running, end: RunEnd) -> Outcome:
         if end.cause == "exit" and end.ended_at >= self._lease.deadline:

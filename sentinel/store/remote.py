@@ -475,6 +475,13 @@ class RemoteStore(Store):
 
     # -- blobs ----------------------------------------------------------------------------------------
 
+    def keep_and_carry(self, blobs: Sequence[bytes], rider: Rider) -> list[str]:
+        self._rider = rider
+        try:
+            return self.keep(blobs)
+        finally:
+            self._rider = None
+
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         if not blobs:
             return []
@@ -499,7 +506,7 @@ class RemoteStore(Store):
                 commit = self._commit_object(text, tree, parent)
             except (pygit2.GitError, OSError) as error:
                 raise self._unwritable(error) from error
-            answer = self._mirror.send(ref, commit, parent, size=sum(map(len, blobs)))
+            answer = self._send_with_ride(Update(ref, commit, parent), sum(map(len, blobs)))
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
                 return names

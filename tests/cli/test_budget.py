@@ -11,7 +11,7 @@ def test_the_budget_of_a_fleet_needs_no_repository(run: Run) -> None:
     ran = run("budget", "--workers", "10", SENTINEL_STORE=None)
     assert ran.status == 0
     assert "pushes a minute" in ran.stdout
-    assert "Each of 10 workers: a beat every 267 s" in ran.stdout
+    assert "Each of 10 workers: a beat every 143 s" in ran.stdout
 
 
 def test_a_budget_is_one_json_document(run: Run) -> None:

@@ -34,6 +34,8 @@ class Weather:
     #: Chance that a read shows what was there up to `lag` seconds ago.
     lagging: float = 0.0
     lag: float = 10.0
+    #: Chance that a beat that was to be taken along is left behind.
+    left_behind: float = 0.05
 
 
 @dataclasses.dataclass(slots=True)

@@ -42,8 +42,6 @@ from sentinel.testing.simulation.trace import Trace
 
 T = TypeVar("T")
 
-#: Chance that the server applies a commit and not the beat that came along.
-_LEFT_BEHIND = 0.05
 #: How many states are kept for reads that lag.
 _STATES = 400
 #: Calls that reach the branch, and not the registers beside it.
@@ -321,31 +319,36 @@ class SimulatedStore(Store):
             self._rider = None
 
     def _commit(self, batch: Sequence[Transaction]) -> list[Outcome]:
+        return self._with_ride("commit", lambda: self._server.commit(batch))
+
+    def _with_ride(self, what: str, effect: Callable[[], T]) -> T:
+        """A write, and what the rider wants to have taken along."""
         rider, self._rider = self._rider, None
         ride = None if rider is None else rider.ride()
         if rider is None or ride is None:
-            return self._call("commit", True, lambda _: self._server.commit(batch))
+            alone: T = self._call(what, True, lambda _: effect())
+            return alone
         sender, sent_at = self._caller.sender(), self._baton.now
         # Not atomically: as with two refs of one push, either may be applied without the other.
-        left_behind = self._rng.random() < _LEFT_BEHIND
+        left_behind = self._rng.random() < self._weather.left_behind
 
-        def both(_: float) -> tuple[list[Outcome], Committed | Conflicted | Rode]:
-            outcomes = self._server.commit(batch)
+        def both(_: float) -> tuple[T, Committed | Conflicted | Rode]:
+            result = effect()
             if left_behind:
-                return outcomes, Rode.NOT
-            return outcomes, self._server.publish(
+                return result, Rode.NOT
+            return result, self._server.publish(
                 ride.name, ride.document, ride.expect, sent_at=sent_at, sender=sender
             )
 
         outcome: Committed | Conflicted | Rode = Rode.UNKNOWN
         try:
-            outcomes, outcome = self._call("commit", True, both)
+            result, outcome = self._call(what, True, both)
         except Unavailable:
             outcome = Rode.NOT
             raise
         finally:
             rider.rode(ride, outcome)
-        return outcomes
+        return result
 
     def publish(self, name: str, document: Written, expect: Expected) -> Committed | Conflicted:
         self._baton.check()
@@ -382,7 +385,18 @@ class SimulatedStore(Store):
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         if not blobs:
             return []
-        return self._call("keep", False, lambda _: self._server.keep(blobs))
+        try:
+            return self._with_ride("keep", lambda: self._server.keep(blobs))
+        except OutcomeUnknown as error:
+            # Kept or not, keeping once more does no harm.
+            raise Unavailable(str(error)) from error
+
+    def keep_and_carry(self, blobs: Sequence[bytes], rider: Rider) -> list[str]:
+        self._rider = None if self.hears else rider
+        try:
+            return self.keep(blobs)
+        finally:
+            self._rider = None
 
     def kept(self, name: str) -> bytes | None:
         return self._call("kept", False, lambda _: self._server.kept(name))
