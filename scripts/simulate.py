@@ -12,9 +12,11 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from sentinel.fleet.patterns import Pattern
 from sentinel.testing.simulation.campaign import Verdict, campaign
 from sentinel.testing.simulation.faults import FAULTS
 from sentinel.testing.simulator import SimulationOptions
@@ -32,6 +34,12 @@ def main() -> int:
     )
     parser.add_argument("--peers", type=int, default=5, help="workers (default: 5)")
     parser.add_argument("--tasks", type=int, default=120, help="tasks handed in (default: 120)")
+    parser.add_argument(
+        "--pattern",
+        default="peer_to_peer",
+        choices=get_args(Pattern),
+        help="who assigns tasks (default: peer_to_peer)",
+    )
     parser.add_argument("--slots", type=int, default=3, help="tasks at a time on one worker (default: 3)")
     parser.add_argument(
         "--faults",
@@ -55,6 +63,7 @@ def main() -> int:
         peers=given.peers,
         tasks=given.tasks,
         slots=given.slots,
+        pattern=given.pattern,
         faults=_faults(parser, given.faults),
         fault_every=given.fault_every,
     )
@@ -105,6 +114,8 @@ def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value != usual:
             again += [f"--{name.replace('_', '-')}", f"{value:g}"]
+    if given.pattern != "peer_to_peer":
+        again += ["--pattern", given.pattern]
     if given.faults != "all":
         again += ["--faults", given.faults]
     print(verdict.story)

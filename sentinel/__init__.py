@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sentinel.client import Client
     from sentinel.errors import (
         BadInput,
+        ClaimLost,
         ConfigurationError,
         Conflict,
         LockHeld,
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from sentinel.peer.run.context import CurrentTask, current_task
+    from sentinel.peer.run.memory import memory
     from sentinel.peer.run.registered import task
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BadInput",
+    "ClaimLost",
     "Client",
     "ConfigurationError",
     "Conflict",
@@ -58,6 +61,7 @@ __all__ = [
     "WaitTimeout",
     "__version__",
     "current_task",
+    "memory",
     "task",
 ]
 
@@ -65,6 +69,7 @@ _HOMES = {
     "Client": "sentinel.client",
     "CurrentTask": "sentinel.peer.run.context",
     "current_task": "sentinel.peer.run.context",
+    "memory": "sentinel.peer.run.memory",
     "task": "sentinel.peer.run.registered",
 }
 

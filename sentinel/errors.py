@@ -9,6 +9,7 @@
     │   ├── LockHeld
     │   ├── LockLost
     │   └── WorkerIdInUse
+    ├── ClaimLost                 4   the claim that this ran under is not in force any more
     ├── StoreError                5   the store cannot serve
     │   ├── Unavailable               certainly not applied; may be tried again
     │   ├── OutcomeUnknown            may or may not have been applied
@@ -65,6 +66,15 @@ class LockLost(Conflict):
 
 class WorkerIdInUse(Conflict):
     """A live worker already has this id."""
+
+
+class ClaimLost(SentinelError):
+    """The task that wanted this is not under that claim any more; trying again cannot help.
+
+    No `Conflict`, which a loop answers by trying again.
+    """
+
+    exit_status = 4
 
 
 class StoreError(SentinelError):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sentinel.cli.context import Invocation
 from sentinel.clock import SystemClock
 from sentinel.errors import BadInput, ConfigurationError, SentinelError, StoreError
-from sentinel.model.lease import LeaseTimes
+from sentinel.fleet.pacing import Budget, Rhythm, Seen
+from sentinel.model.check import Check
 
 if TYPE_CHECKING:
     from sentinel.client import Client
@@ -25,19 +25,6 @@ OLDEST_GIT = (2, 30)
 _MACHINE, _STORE, _OTHER = 78, 5, 1
 #: Unreadable records that are named one by one.
 _NAMED = 10
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"] = "ok"
-    message: str
-    #: What to do about it; None when all is well.
-    fix: str | None = None
-    #: The exit status when it failed.
-    status: int = 0
 
 
 def examine(invocation: Invocation) -> Iterator[Check]:
@@ -128,8 +115,10 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
             round_trip = clock.now() - sent
             yield Check(name="store", message=f"{url} can be read, in {round_trip * 1000:.0f} ms")
             proving = settings.failover.local_proof and client.store.host_folder is not None
-            announced = max((live.ttl for live in client.view().incarnations.values()), default=0.0)
-            yield _bound(times, round_trip, poll=poll, announced=announced, proving=proving)
+            budget = invocation.budget(url)
+            yield _bound(client, Rhythm(times=times, poll=poll), budget, round_trip, proving=proving)
+            if budget is not None:
+                yield _budget(client, budget)
             yield from _records(client)
             yield _workers(client)
     except ConfigurationError as error:
@@ -141,16 +130,45 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
         yield _failed("store", str(error), error.exit_status)
 
 
-def _bound(times: LeaseTimes, round_trip: float, *, poll: float, announced: float, proving: bool) -> Check:
-    from sentinel.model.lease import POLL_JITTER
+def _bound(
+    client: Client, rhythm: Rhythm, budget: Budget | None, round_trip: float, *, proving: bool
+) -> Check:
+    from sentinel.fleet import failover
 
-    bound = times.takeover_bound(poll=poll, jitter=POLL_JITTER, round_trip=round_trip, announced=announced)
+    view, registers = client.view(), client.store.published()
+    if budget is not None:
+        rhythm = budget.rhythm(Seen(workers=max(1, _live(client)), place=0))
+    announced = max(
+        [*(live.ttl for live in view.incarnations.values()), *failover.announced(view, registers).values()],
+        default=0.0,
+    )
+    times = rhythm.times
+    bound = rhythm.takeover_bound(round_trip, announced=announced)
     soon = ", on one host as soon as its death is proven" if proving else ""
     return Check(
         name="failover",
-        message=f"a beat every {times.interval:g} s, dead after {times.stale:g} s of silence: what a crashed "
-        f"worker ran is free again within {bound:.1f} s while another one watches{soon}",
+        message=f"a beat every {times.interval:.4g} s, dead after {max(times.stale, announced):.4g} s of "
+        f"silence: what a crashed worker ran is free again within {bound:.1f} s while another one "
+        f"watches{soon}",
     )
+
+
+def _budget(client: Client, budget: Budget) -> Check:
+    workers = max(1, _live(client))
+    found = budget.forecast(workers, 0.0)
+    fleet = "1 worker sends" if workers == 1 else f"{workers} workers send"
+    figures = (
+        f"{found.pushes_a_minute:.1f} of {found.limits['pushes_a_minute']:g} pushes a minute"
+        if found.rhythm.push is not None
+        else f"{found.requests_an_hour:.0f} of {found.limits['requests_an_hour']:g} requests an hour"
+    )
+    return Check(
+        name="budget", message=f"at rest, {fleet} {figures}; `sentinel budget --workers N` tells more"
+    )
+
+
+def _live(client: Client) -> int:
+    return sum(live.kind == "worker" for live in client.view().incarnations.values())
 
 
 def _records(client: Client) -> Iterator[Check]:

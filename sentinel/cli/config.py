@@ -89,6 +89,7 @@ _RECORD: Columns = {
     "Environment": "environment",
     "Flag": "flag",
     "Where": "where",
+    "Changes": lambda row: "with SIGHUP, while workers run" if row["live"] else "with the next start",
 }
 
 
@@ -169,10 +170,11 @@ def validate(invocation: Invocation, worker_id: str | None, every: bool, output:
 
 
 def _examine(settings: Settings) -> list[str]:
+    from sentinel.cli.cluster_scale import scaling_problems
     from sentinel.cli.workshop import problems
     from sentinel.store.opener import scheme_of
 
-    found = list(problems(settings))
+    found = [*problems(settings), *scaling_problems(settings)]
     if settings.store is not None:
         try:
             scheme_of(settings.store)
@@ -217,6 +219,7 @@ def _row(found: Effective) -> dict[str, Any]:
         "environment": [name for name in (doc.env, *doc.env_also) if name],
         "flag": doc.flag or None,
         "fleet": doc.fleet,
+        "live": doc.live,
         "where": where,
     }
 

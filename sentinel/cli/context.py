@@ -13,7 +13,11 @@ from sentinel.errors import BadInput, ConfigurationError
 from sentinel.folders import state_folder
 
 if TYPE_CHECKING:
-    from sentinel.client import Client
+    from sentinel.client import Client, ClientOptions
+    from sentinel.fleet.access import AccessOptions
+    from sentinel.fleet.health import Limits
+    from sentinel.fleet.pacing import Budget
+    from sentinel.fleet.shared_memory import MemoryOptions
     from sentinel.fleet.submission import Declared
     from sentinel.settings import Settings
     from sentinel.settings.loading import Examine
@@ -46,6 +50,10 @@ class Invocation:
                 config=self.config,
                 examine=examine,
             )
+            token = self._settings.github.token
+            if token is not None:
+                # It may stand in `.env`; whoever signs in, git's askpass among them, looks here.
+                os.environ.setdefault("GITHUB_TOKEN", token.get_secret_value())
         return self._settings
 
     def store_url(self) -> str:
@@ -68,6 +76,10 @@ class Invocation:
             raise ConfigurationError([f"{settings.origin_of('store')}: {error}"]) from error
         return settings.store
 
+    def limits(self) -> Limits:
+        """From where on a number is a condition of the fleet, by the settings in force."""
+        return limits(self.settings())
+
     def state_folder(self) -> Path:
         """Where private files of this machine belong; usable even when the configuration is not."""
         try:
@@ -81,13 +93,20 @@ class Invocation:
 
         Raises `ConfigurationError` and `StoreError`.
         """
-        from sentinel.client import Client, ClientOptions
+        from sentinel.client import Client
+
+        options = self.client_options(types)
+        return Client(self.store_url(), state_folder=self.state_folder(), options=options)
+
+    def client_options(self, types: Mapping[str, Declared] | None = None) -> ClientOptions:
+        """What a client of the store in force goes by. Raises `ConfigurationError`."""
+        from sentinel.client import ClientOptions
         from sentinel.fleet.submission import SHELL
         from sentinel.store.opener import kind_of
 
         url = self.store_url()
         settings = self.settings()
-        options = ClientOptions(
+        return ClientOptions(
             types={"shell": SHELL} if types is None else types,
             timeout=settings.tasks.defaults.timeout,
             retries=settings.tasks.defaults.retries,
@@ -95,10 +114,50 @@ class Invocation:
             local_proof=settings.failover.local_proof,
             fsync=settings.local.fsync,
             strategy=settings.load_balancer.strategy,
+            memory=memory_options(settings),
             balancer_options=settings.load_balancer.options,
             affinity=settings.load_balancer.affinity_enabled,
         )
-        return Client(url, state_folder=self.state_folder(), options=options)
+
+    def budget(self, url: str) -> Budget | None:
+        """The budget of the store at ``url``; None where nothing is limited. Raises `ConfigurationError`."""
+        from sentinel.fleet.pacing import BudgetOptions, open_budget
+
+        settings = self.settings()
+        options = BudgetOptions(
+            times=settings.lease("remote"), limits=settings.github.limits, environ=os.environ
+        )
+        return open_budget(url, options)
+
+    def access(self) -> AccessOptions:
+        """With what GitHub is asked."""
+        from sentinel.fleet.access import AccessOptions
+
+        return AccessOptions(environ=os.environ)
+
+
+def memory_options(settings: Settings) -> MemoryOptions:
+    """How shared memory is used, by the settings in force."""
+    from sentinel.fleet.shared_memory import MemoryOptions
+
+    return MemoryOptions(
+        interval=settings.memory_sync.interval,
+        policy=settings.memory_sync.conflict_resolution,
+        cache_size=settings.memory_sync.cache_size,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """From where on a number is a condition of the fleet."""
+    from sentinel.fleet.health import Limits
+
+    alerts = settings.alerts
+    return Limits(
+        utilization=alerts.utilization / 100,
+        healthy=alerts.healthy / 100,
+        queue=alerts.queue,
+        failures=alerts.failures / 100,
+    )
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

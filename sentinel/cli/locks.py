@@ -43,6 +43,8 @@ _WIDE: Columns = {
         "acquire": ("sentinel.cli.locks:acquire", "Take a lock and print its epoch."),
         "renew": ("sentinel.cli.locks:renew", "Start the time of a lock anew."),
         "release": ("sentinel.cli.locks:release", "Free a lock."),
+        "stats": ("sentinel.cli.lock_stats:stats", "Show how often locks were wanted and not free."),
+        "distribution": ("sentinel.cli.lock_stats:distribution", "Show who holds how many locks."),
         "run": ("sentinel.cli.lock_run:run", "Run a command while holding a lock."),
     },
 )

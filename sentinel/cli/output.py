@@ -20,6 +20,12 @@ Columns = Mapping[str, str | Callable[[Row], Any]]
 
 _COLOURS = {
     "done": "green",
+    "healthy": "green",
+    "degraded": "yellow",
+    "down": "red",
+    "critical": "red",
+    "warning": "yellow",
+    "cordoned": "yellow",
     "online": "green",
     "running": "cyan",
     "busy": "cyan",

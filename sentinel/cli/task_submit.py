@@ -45,7 +45,12 @@ from sentinel.model.task import PRIORITIES, Task
     type=an_id("task id"),
     help="A task that must be done first; may be repeated.",
 )
-@click.option("--affinity", multiple=True, metavar="NAME=VALUE", help="A label for affinity balancers.")
+@click.option(
+    "--affinity",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A label for affinity; region=R and capability=C are demands.",
+)
 @click.option("--allow-unknown-type", is_flag=True, help="Accept a type that nobody knows yet.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; fail unless it is done.")
 @click.option("--wait-timeout", metavar="SECONDS", type=PATIENCE, help="How long --wait waits at most.")

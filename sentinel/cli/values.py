@@ -10,6 +10,7 @@ import click
 
 from sentinel.errors import BadInput
 from sentinel.fleet.submission import check_number, check_retries, check_timeout, nearest
+from sentinel.model import memory
 from sentinel.model.ids import check_id
 from sentinel.model.lock import MAX_TTL, MIN_TTL
 
@@ -108,6 +109,10 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     return found
 
 
+NAMESPACE = _Checked("namespace", memory.check_namespace)
+MEMORY_KEY = _Checked("key", memory.check_key)
+PREFIX = _Checked("prefix", memory.check_prefix)
+MEMORY_TTL = _Checked("seconds", lambda text: memory.check_ttl(_number(text)))
 TIMEOUT = _Checked("seconds", lambda text: check_timeout(_number(text)))
 RETRIES = _Checked("count", lambda text: check_retries(_whole(text)))
 TTL = _Checked("seconds", _seconds("ttl", MIN_TTL, MAX_TTL))

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentinel.cli.context import Invocation, pass_invocation
+from sentinel.cli.context import Invocation, memory_options, pass_invocation
 from sentinel.cli.values import DURATION, an_id
 
 if TYPE_CHECKING:
+    from sentinel.cli.rereading import Rereading
+    from sentinel.fleet.duty import Workplace
     from sentinel.peer.run.plan import Workshop
     from sentinel.peer.service import ServiceOptions
     from sentinel.settings import Settings
@@ -58,7 +60,8 @@ def start(
     """Run a worker until it is told to stop.
 
     The first SIGTERM or SIGINT drains: nothing new is taken, and it leaves when its tasks have ended. A
-    second one ends the tasks and hands them back to the fleet.
+    second one ends the tasks and hands them back to the fleet. SIGHUP reads the configuration again; the log
+    says what changed and what has to wait for the next start.
 
     \b
     Examples:
@@ -66,6 +69,7 @@ def start(
       sentinel worker start --store ./fleet.git --tasks myjobs --max-tasks 4
       sentinel worker start --store ./fleet.git --burst --ephemeral --duration 55m
     """
+    from sentinel.cli.rereading import Rereading
     from sentinel.cli.workshop import problems
     from sentinel.cli.workshop import workshop as configured
 
@@ -97,7 +101,7 @@ def start(
             f"for {', '.join(worker.types) or 'no types'}"
         )
         return
-    _serve(invocation, settings, workshop, options)
+    _serve(invocation, settings, Rereading(invocation, given, settings, workshop), options)
 
 
 def _must_be_enabled(settings: Settings) -> None:
@@ -127,7 +131,9 @@ def _options(
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.errors import BadInput
+    from sentinel.fleet.duty import duties_of
     from sentinel.model.ids import IdSource
+    from sentinel.model.redaction import Redactor, secrets_of
     from sentinel.model.worker import Worker
     from sentinel.peer.options import PeerOptions
     from sentinel.peer.run.shell import SHELL
@@ -168,6 +174,7 @@ def _options(
             worker=name,
             times=times,
             poll=times.poll(remote=kind == "remote"),
+            pacing=invocation.budget(invocation.store_url()),
             max_tasks=slots,
             types=frozenset(types),
             balancer=balancer(settings),
@@ -177,14 +184,55 @@ def _options(
             rebalance=settings.load_balancer.rebalance_interval,
             stop_grace=settings.execution.grace,
             recovery=settings.heartbeat.recovery_enabled,
+            alerts=invocation.limits(),
+            watch_every=settings.alerts.interval,
+            expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
+            redactor=Redactor(secrets_of(os.environ)),
         ),
         burst=burst,
         duration=duration,
+        duties=duties_of(invocation.store_url()),
+        place=_workplace(invocation, settings, workshop),
+        memory=memory_options(settings),
     )
 
 
-def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, options: ServiceOptions) -> None:
+def _workplace(invocation: Invocation, settings: Settings, workshop: Workshop) -> Workplace:
+    import os
+
+    from sentinel.cli.workshop import balancer
+    from sentinel.fleet.duty import Workplace
+    from sentinel.fleet.submission import Declared
+
+    types = {
+        name: Declared(
+            origin=f"module {entry.module}", check=entry.check, timeout=entry.timeout, retries=entry.retries
+        )
+        for name, entry in workshop.types.items()
+    } | {
+        name: Declared(
+            origin="the configuration",
+            check=command.check,
+            timeout=command.timeout,
+            retries=command.retries,
+        )
+        for name, command in workshop.commands.items()
+    }
+    return Workplace(
+        url=invocation.store_url(),
+        settings=settings.github.issues.model_dump(),
+        types=types,
+        timeout=settings.tasks.defaults.timeout,
+        retries=settings.tasks.defaults.retries,
+        balancer=balancer(settings),
+        balancer_options=settings.load_balancer.options,
+        budget=invocation.budget(invocation.store_url()),
+        environ=dict(os.environ),
+    )
+
+
+def _serve(invocation: Invocation, settings: Settings, reread: Rereading, options: ServiceOptions) -> None:
     import logging
     import os
 
@@ -209,13 +257,14 @@ def _serve(invocation: Invocation, settings: Settings, workshop: Workshop, optio
     Service(
         options=options,
         open_store=opener(url, stores),
-        make_plan=lambda folder: lambda task: plan(task, workshop, folder=folder, environ=environ),
+        make_plan=lambda folder: lambda task: plan(task, reread.workshop, folder=folder, environ=environ),
         state_folder=state,
         boot=boot_id(),
         local_proof=settings.failover.local_proof,
         clock=SystemClock(),
         rng=system_random(),
         notifier=notifier,
+        reread=reread,
     ).run()
 
 

@@ -1,6 +1,8 @@
-"""``sentinel workers list``, ``show`` and ``remove``."""
+"""``sentinel workers list``, ``show``, ``cordon``, ``uncordon``, ``drain`` and ``remove``."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
@@ -16,7 +18,8 @@ from sentinel.cli.output import (
     show_record,
     show_rows,
 )
-from sentinel.cli.values import an_id
+from sentinel.cli.values import DURATION, an_id
+from sentinel.cli.worker_filters import fits, worker_filters
 
 _COLUMNS: Columns = {
     "ID": "id",
@@ -27,7 +30,11 @@ _COLUMNS: Columns = {
 }
 _WIDE: Columns = {
     "REGION": "region",
+    "ROLE": "role",
     "LOAD": "load",
+    "SCORE": "load_score",
+    "CORES": "cpu_cores",
+    "MEMORY MB": "memory_mb",
     "VERSION": "version",
     "TYPES": "types",
     "CAPABILITIES": "capabilities",
@@ -42,33 +49,40 @@ _WIDE: Columns = {
     commands_at={
         "list": ("sentinel.cli.workers:list_workers", "List all registered workers."),
         "show": ("sentinel.cli.workers:show", "Show one worker."),
+        "capacity": ("sentinel.cli.worker_capacity:capacity", "Show what each worker can take."),
+        "cordon": ("sentinel.cli.workers:cordon", "Let a worker take nothing new."),
+        "uncordon": ("sentinel.cli.workers:uncordon", "Let a worker take tasks again."),
+        "drain": ("sentinel.cli.workers:drain", "Let a worker end its work and leave."),
         "remove": ("sentinel.cli.workers:remove", "Forget a worker that does not run any more."),
     },
 )
 def workers() -> None:
-    """List, show and remove workers.
+    """List, show, cordon, drain and remove workers.
 
     \b
     Examples:
       sentinel workers list
       sentinel workers show worker-001 -o json
+      sentinel workers drain worker-001 --deadline 10m --wait
       sentinel workers remove worker-001
     """
 
 
 @click.command("list")
+@worker_filters
 @output_option
 @pass_invocation
-def list_workers(invocation: Invocation, output: Output) -> None:
-    """List all registered workers, one row each.
+def list_workers(invocation: Invocation, /, output: Output, **filters: Any) -> None:
+    """List all registered workers, one row each, or those that fit every filter.
 
     \b
     Examples:
       sentinel workers list
-      sentinel workers list -o json
+      sentinel workers list --status online,busy --region eu-west-1
+      sentinel workers list --free --role follower -o json
     """
     with invocation.client() as client:
-        rows = [row.document() for row in client.workers()]
+        rows = [row.document() for row in client.workers() if fits(row, **filters)]
         unreadable = len(client.view().problems)
     show_rows(rows, _COLUMNS, output, wide=_WIDE)
     warn_of_problems(unreadable)
@@ -89,6 +103,82 @@ def show(invocation: Invocation, id: str, output: Output) -> None:
     with invocation.client() as client:
         row = client.worker(id).document()
     show_record(row, {**_COLUMNS, **_WIDE}, output)
+
+
+@click.command()
+@click.argument("id", type=an_id("worker id"))
+@dry_run_option
+@output_option
+@pass_invocation
+def cordon(invocation: Invocation, id: str, dry_run: bool, output: Output) -> None:
+    """Let the worker ID take nothing new, through restarts, until it is uncordoned. What it runs goes on.
+
+    \b
+    Examples:
+      sentinel workers cordon worker-001
+    """
+    with invocation.client() as client:
+        client.cordon_worker(id, dry_run=dry_run)
+    _say(output, dry_run, f"cordoned worker {id}", f"would cordon worker {id}", id=id, cordoned=not dry_run)
+
+
+@click.command()
+@click.argument("id", type=an_id("worker id"))
+@dry_run_option
+@output_option
+@pass_invocation
+def uncordon(invocation: Invocation, id: str, dry_run: bool, output: Output) -> None:
+    """Let the worker ID take tasks again.
+
+    \b
+    Examples:
+      sentinel workers uncordon worker-001
+    """
+    with invocation.client() as client:
+        client.uncordon_worker(id, dry_run=dry_run)
+    done, would = f"uncordoned worker {id}", f"would uncordon worker {id}"
+    _say(output, dry_run, done, would, id=id, uncordoned=not dry_run)
+
+
+@click.command()
+@click.argument("id", type=an_id("worker id"))
+@click.option(
+    "--deadline",
+    type=DURATION,
+    metavar="TIME",
+    help="Hand back what still runs after this time, such as 10m; unless given, wait for it.",
+)
+@click.option("--wait", is_flag=True, help="Wait until it has left.")
+@dry_run_option
+@output_option
+@pass_invocation
+def drain(
+    invocation: Invocation, id: str, deadline: float | None, wait: bool, dry_run: bool, output: Output
+) -> None:
+    """Let the worker ID end its work and leave: its daemon stops, as after SIGTERM.
+
+    It stays cordoned, so that one that is started again takes nothing until it is uncordoned.
+
+    \b
+    Examples:
+      sentinel workers drain worker-001
+      sentinel workers drain worker-001 --deadline 10m --wait
+    """
+    with invocation.client() as client:
+        leaving = client.drain_worker(id, deadline or 0.0, dry_run=dry_run)
+        gone = leaving is None
+        if wait and leaving is not None and not dry_run:
+            client.wait_until_gone(leaving)
+            gone = True
+    done = f"worker {id} has left" if gone else f"worker {id} is draining"
+    _say(output, dry_run, done, f"would drain worker {id}", id=id, draining=not (gone or dry_run), gone=gone)
+
+
+def _say(output: Output, dry_run: bool, done: str, would: str, **document: object) -> None:
+    if output == "json":
+        show_json(dict(document))
+    else:
+        click.echo(would if dry_run else done)
 
 
 @click.command()

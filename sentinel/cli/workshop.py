@@ -11,6 +11,7 @@ from pathlib import Path
 import sentinel
 from sentinel.errors import BadInput, ConfigurationError
 from sentinel.fleet.balancers import Balancer, configured
+from sentinel.fleet.memory_policies import find_policy
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.plan import Limits, Workshop, import_path
 from sentinel.peer.run.registered import Registered, load
@@ -39,8 +40,8 @@ def balancer(settings: Settings) -> Balancer:
 def workshop(settings: Settings) -> Workshop:
     """What tasks are run with, by the settings in force.
 
-    Raises `ConfigurationError` with every command, module and balancer that cannot be used, and `BadInput`
-    when it was a flag of this command that named a module.
+    Raises `ConfigurationError` with every command, module, balancer and policy that cannot be used, and
+    `BadInput` when it was a flag of this command that named a module.
     """
     found: list[str] = []
     commands = _commands(settings, found)
@@ -54,6 +55,10 @@ def workshop(settings: Settings) -> Workshop:
         balancer(settings)
     except BadInput as error:
         found.append(f"{settings.origin_of('load_balancer.strategy')}: {error}")
+    try:
+        find_policy(settings.memory_sync.conflict_resolution)
+    except BadInput as error:
+        found.append(f"{settings.origin_of('memory_sync.conflict_resolution')}: {error}")
     if found:
         raise ConfigurationError(found)
     execution = settings.execution

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from sentinel.client.failing_over import FailoverCalls
+from sentinel.client.fleetwide import FleetCalls
 from sentinel.client.following import TaskCalls
-from sentinel.client.locking import LockCalls
 from sentinel.client.membership import WorkerCalls
+from sentinel.client.rebalancing import RebalanceCalls
+from sentinel.client.remembering import MemoryCalls
 from sentinel.client.submitting import SubmitCalls
 
 
-class Client(SubmitCalls, TaskCalls, WorkerCalls, LockCalls):
+class Client(SubmitCalls, TaskCalls, WorkerCalls, MemoryCalls, FailoverCalls, FleetCalls, RebalanceCalls):
     """A connection to one fleet. Not shared between threads: each opens its own.
 
     ``store`` is a store URL or path (``memory:`` is a fleet of its own, for tests), or an open store, which

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from sentinel.client.connection import Connection
+from sentinel.client.observing import Observing
 from sentinel.client.records import unreadable
 from sentinel.client.waiting import acquire_when_free
-from sentinel.errors import BadInput, BadRecord
+from sentinel.errors import BadInput, BadRecord, LockHeld
 from sentinel.fleet import locks
 from sentinel.fleet.acquisition import Acquisition
-from sentinel.fleet.observer import KeptObserver, Observer
-from sentinel.fleet.proof import DeathProof, NoProof, ProofFolder, boot_id
 from sentinel.fleet.submission import check_number
 from sentinel.model.ids import check_id
 from sentinel.model.lock import MAX_TTL, MIN_TTL, Lock
 from sentinel.store.base import Snapshot, Transaction
 
 
-class LockCalls(Connection):
+class LockCalls(Observing):
     """Takes, keeps and frees named locks."""
-
-    _seen: tuple[KeptObserver | None, Observer] | None = None
 
     def locks(self) -> list[Lock]:
         """All named locks, held and free, sorted by name."""
@@ -34,13 +30,20 @@ class LockCalls(Connection):
             raise unreadable(problem) from problem
 
     def acquire_lock(
-        self, name: str, ttl: float = 300.0, wait: float = 0.0, *, dry_run: bool = False
+        self,
+        name: str,
+        ttl: float = 300.0,
+        wait: float = 0.0,
+        *,
+        dry_run: bool = False,
+        quiet: bool = False,
     ) -> Lock:
         """Hold a lock until it is released or was not renewed for ``ttl`` seconds, on whoever's clock looks.
 
         The lock's ``epoch`` is needed to renew and to release it. Raises `LockHeld` when it did not come free
         within ``wait`` seconds. Whether another holder's time is over is judged by what this and earlier
-        commands saw, so a first look never takes a lock that is held.
+        commands saw, so a first look never takes a lock that is held. Not to get it counts as a conflict,
+        unless ``quiet``, for who asks again and again.
         """
         check_id(name, "lock name")
         ttl = check_number(ttl, "ttl", MIN_TTL, MAX_TTL, unit="seconds")
@@ -59,6 +62,10 @@ class LockCalls(Connection):
             if dry_run:
                 return acquisition.attempt(dry_run=True)
             return acquire_when_free(acquisition, kept, wait=wait)
+        except LockHeld:
+            if not quiet:
+                acquisition.give_up()
+            raise
         except BadRecord as problem:
             raise unreadable(problem) from problem
 
@@ -87,19 +94,3 @@ class LockCalls(Connection):
             return locks.release(change, snapshot, name, epoch=epoch, by=self._actor)
 
         return self._transact(decide, dry_run=dry_run)
-
-    def _sightings(self) -> tuple[KeptObserver | None, Observer]:
-        """What this client saw before, and what earlier commands on this machine did."""
-        if self._seen is None:
-            kept = None
-            if self._state_folder is not None:
-                path = self._state_folder / "observations.json"
-                kept = KeptObserver(path, boot_id(), self._clock.now)
-            self._seen = kept, Observer() if kept is None else kept.observer
-        return self._seen
-
-    def _proof(self) -> DeathProof:
-        folder, boot = self.store.host_folder, boot_id()
-        if folder is None or not boot or not self._options.local_proof:
-            return NoProof()
-        return ProofFolder(folder / "alive", boot)

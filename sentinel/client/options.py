@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.fleet.submission import DEFAULT_TIMEOUT, SHELL, Declared
 
 #: Largest result in bytes that is read back from a blob.
@@ -31,5 +32,7 @@ class ClientOptions:
     #: Name and options of the fleet's balancer, and whether labelled tasks have a home: `Client.why` tells
     #: whose turn it is.
     strategy: str = "least_loaded"
+    #: Policy, cache and write-behind of `Client.memory`.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     affinity: bool = True

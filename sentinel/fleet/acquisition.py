@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from sentinel.clock import rfc3339
+from sentinel.errors import LockHeld, StoreError
 from sentinel.fleet import failover, locks
+from sentinel.fleet.counting import count_conflict
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, load_lock, load_session
 from sentinel.model.layout import lock_key, session_register
 from sentinel.model.lock import Lock
-from sentinel.store.base import ABSENT, Expected, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Conflicted, Expected, Snapshot, Transaction
 from sentinel.store.transact import Transactor
 
+#: How often counting is tried; a number is not worth more.
+_COUNT_TRIES = 3
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclasses.dataclass(slots=True, kw_only=True)
 class Acquisition:
     """Who wants which lock, and how this host judges the present holder."""
 
@@ -29,6 +35,8 @@ class Acquisition:
     ttl: float
     #: My own stale threshold in seconds: no holder is taken for dead before.
     stale: float
+    #: Whether a try found it held: told with the acquisition, or else by `give_up`.
+    met: bool = dataclasses.field(default=False, init=False)
 
     def attempt(self, *, dry_run: bool = False) -> Lock:
         """One look, and the lock if it can be had. Raises `LockHeld` while it cannot, and store errors."""
@@ -48,10 +56,29 @@ class Acquisition:
                 ttl=self.ttl,
                 observer=self.observer,
                 wall=clock.wall(),
+                met=self.met,
             )
             return (None if dry_run else transaction), lock
 
-        return self.transactor.transact(decide)
+        try:
+            return self.transactor.transact(decide)
+        except LockHeld:
+            self.met = not dry_run
+            raise
+
+    def give_up(self) -> None:
+        """Count that the lock could not be had. A store that is away, or a crowd, makes the count too low."""
+        for _ in range(_COUNT_TRIES if self.met else 0):
+            with contextlib.suppress(StoreError):
+                snapshot = self.transactor.store.read()
+                change = self.transactor.change(snapshot)
+                wall = self.transactor.clock.wall()
+                if not count_conflict(change, snapshot, self.name, refused=True, wall=wall):
+                    return
+                counted = change.transaction(f"count that {self.holder} did not get lock {self.name}")
+                (outcome,) = self.transactor.store.commit([counted])
+                if not isinstance(outcome, Conflicted):
+                    return
 
     def _judge_the_holder(self, *, act: bool) -> Lock | None:
         """Look at the holder; the lock, if that is an incarnation to be failed over, which ``act`` does."""

@@ -43,7 +43,7 @@ def candidates(
             memory_mb=worker.memory_mb,
             cpu_percent=session.cpu_percent,
             queue=meant[worker.id],
-            served=session.served,
+            served=session.counts.ended,
         )
         yield candidate.full() if worker.id in lonely else candidate
 

@@ -1,7 +1,7 @@
 """What a peer does besides running tasks, for stores that come with such work.
 
-A store's opener may name a function that makes the duties of its scheme (`sentinel.store.opener`). A daemon
-runs them in a thread of their own, with a connection of their own, as long as one incarnation lasts.
+The extras of a scheme (`sentinel.store.opener`) may name a function that makes duties. A daemon runs them
+in a thread of their own, with a connection of their own, as long as one incarnation lasts.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, Protocol
 from sentinel.clock import Clock
 from sentinel.fleet.balancers import Balancer
 from sentinel.fleet.balancers.least_loaded import least_loaded
+from sentinel.fleet.pacing import Pacing
 from sentinel.fleet.submission import Declared
 from sentinel.model.ids import IdSource
+from sentinel.store.opener import extras_of, resolve
 from sentinel.store.transact import Transactor
 
 
@@ -35,6 +37,8 @@ class Workplace:
     #: Who takes which task in this fleet, for whoever asks why one waits.
     balancer: Balancer = least_loaded
     balancer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    #: Shares out what the store's place allows; None where nothing is limited.
+    budget: Pacing | None = None
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
 
@@ -70,6 +74,7 @@ class Duty(Protocol):
 MakeDuties = Callable[[Post], Sequence[Duty]]
 
 
-def no_duties(post: Post) -> Sequence[Duty]:  # noqa: ARG001 - the signature of those that make some
-    """For stores that come with no work of their own."""
-    return ()
+def duties_of(url: str) -> MakeDuties | None:
+    """What makes the duties of the peers of the store at ``url``; None for a store that has none."""
+    found: MakeDuties | None = resolve(extras_of(url).duties)
+    return found

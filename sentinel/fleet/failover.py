@@ -13,12 +13,14 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 from sentinel.clock import rfc3339
+from sentinel.fleet.counting import end_of
 from sentinel.fleet.locks import free_left_behind
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.tasks import free_orphan
 from sentinel.fleet.view import View, load_session
 from sentinel.model import layout
+from sentinel.model.counts import Counts
 from sentinel.model.worker import Incarnation, Session
 from sentinel.store.base import ABSENT, Committed, Expected, Register, Store, Transaction
 from sentinel.store.transact import Change, Transactor
@@ -124,9 +126,25 @@ def seal(store: Store, found: Suspect, *, by: str, sent_at: str) -> bool:
         sent_at=sent_at,
         sealed_by=by,
         sealed_because=found.ground,
+        counts=Counts() if before is None else before.counts,
     )
     outcome = store.publish(layout.session_register(found.incarnation), sealed.document(), found.version)
     return isinstance(outcome, Committed)
+
+
+def count(change: Change, view: View, found: Suspect) -> Transaction | None:
+    """Add what the suspect counted to its worker's totals; to stand before `bury` in a batch."""
+    incarnation = view.incarnations.get(found.incarnation)
+    if incarnation is None or incarnation.kind != "worker":
+        return None
+    return end_of(
+        change,
+        view.snapshot,
+        worker=incarnation.worker,
+        incarnation=found.incarnation,
+        counts=Counts() if found.session is None else found.session.counts,
+        crashed=True,
+    )
 
 
 def bury(change: Change, found: Suspect, *, by: str) -> Transaction:
@@ -159,7 +177,9 @@ def fail_over(transactor: Transactor, view: View, found: Suspect, *, by: str) ->
     """Both steps for a suspect; False when it is alive, or somebody else was faster. Raises store errors."""
     if not seal(transactor.store, found, by=by, sent_at=rfc3339(transactor.clock.wall())):
         return False
-    (outcome,) = transactor.store.commit([bury(transactor.change(view.snapshot), found, by=by)])
+    counted = count(transactor.change(view.snapshot), view, found)
+    burial = bury(transactor.change(view.snapshot), found, by=by)
+    *_, outcome = transactor.store.commit([burial] if counted is None else [counted, burial])
     return isinstance(outcome, Committed)
 
 

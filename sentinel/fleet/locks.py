@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sentinel.clock import rfc3339
 from sentinel.errors import BadRecord, LockHeld, LockLost, NotFound
+from sentinel.fleet.counting import count_conflict
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.view import View, load_lock
 from sentinel.model import layout
@@ -30,11 +31,12 @@ def acquire(
     ttl: float,
     observer: Observer,
     wall: float,
+    met: bool = False,
 ) -> tuple[Transaction, Lock]:
     """Take a lock that is new, free, expired, or left behind by an incarnation that is gone.
 
-    Raises `LockHeld`, naming the holder, when it is none of these, and `LockLost` when ``incarnation``, which
-    is to hold it, is not live.
+    ``met`` says that an earlier try found it held; that is counted. Raises `LockHeld`, naming the holder,
+    when it is none of these, and `LockLost` when ``incarnation``, which is to hold it, is not live.
     """
     key = layout.lock_key(name)
     lock = load_lock(snapshot, name)
@@ -58,6 +60,8 @@ def acquire(
         change.expect_present(own)
     taken = lock.acquire(holder=holder, incarnation=incarnation, ttl=ttl, at=rfc3339(wall))
     change.put(key, taken)
+    if met:
+        count_conflict(change, snapshot, name, refused=False, wall=wall)
     return change.transaction(f"acquire lock {name} epoch {taken.epoch} by {holder}"), taken
 
 

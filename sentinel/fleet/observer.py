@@ -63,12 +63,15 @@ class Observer:
         sent: float,
         reply: float,
         announced: Mapping[str, float] = MappingProxyType({}),
+        keep: Iterable[str] = (),
     ) -> None:
         """Take in one successful read of everything that is watched; what is not in it is forgotten.
 
-        ``announced`` are the TTLs of the sessions among it that can be read.
+        ``announced`` are the TTLs of the sessions among it that can be read. ``keep`` is what is watched too,
+        and was not looked at this time.
         """
-        self._sightings = {
+        kept = {name: self._sightings[name] for name in keep if name in self._sightings}
+        self._sightings = kept | {
             name: self._seen(name, version, sent, reply, announced.get(name))
             for name, version in versions.items()
         }
@@ -92,6 +95,10 @@ class Observer:
         """The TTL of the last version of a session that could be read here, in seconds; 0 when none could."""
         known = self._sightings.get(name)
         return 0.0 if known is None else known.ttl
+
+    def forget(self, name: str) -> None:
+        """Watch one thing no more."""
+        self._sightings.pop(name, None)
 
     def silence(self, name: str, version: Expected) -> float:
         """Seconds for which ``name`` is known to have had this very version; zero when never seen so."""

@@ -18,7 +18,7 @@ from typing import Protocol
 from sentinel.clock import Clock, SystemClock
 from sentinel.fleet.view import View
 from sentinel.model.lease import POLL_JITTER, LeaseTimes
-from sentinel.store.opener import OPENERS, resolve, scheme_of
+from sentinel.store.opener import extras_of, resolve
 
 #: Part of a turn that passes before it is used: clocks and pauses are not exact.
 _WELL = 0.25
@@ -159,7 +159,7 @@ class BudgetOptions:
 def open_budget(url: str, options: BudgetOptions) -> Budget | None:
     """The budget of the store at ``url``; None for a store without limits. Sends nothing.
 
-    Raises `BadInput` for a URL that nobody opens.
+    Raises `BadInput` for a URL that names no place.
     """
-    opening = resolve(OPENERS[scheme_of(url)].budget)
+    opening = resolve(extras_of(url).budget)
     return None if opening is None else opening(url, options)

@@ -50,9 +50,10 @@ def lock_over(member: Member, pattern: Pattern, group_by: GroupBy) -> str | None
     if group is None:
         return "leader"
     name = "-".join(re.findall(r"[a-z0-9]+", group.lower()))[:60]
-    if name != group:
+    if not name or name != group:
         # Two groups must not share a leader because their names look alike.
-        name = f"{name}-{hashlib.sha256(group.encode()).hexdigest()[:8]}".lstrip("-")
+        digest = hashlib.sha256(group.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        name = f"{name}-{digest}".lstrip("-")
     return f"leader.{name}"
 
 

@@ -45,7 +45,7 @@ def rebalance(
     """Task id → another worker id: what waits for an overloaded worker goes to idle ones.
 
     Overloaded is who has more meant for it than it has slots free; idle who has slots free beyond that. Only
-    what was not begun moves; the least urgent is the first to move.
+    what was not begun moves, and no more of it than is too much, the least urgent tasks.
     """
     load = Counter(meant.values())
     free = {worker.id: worker.free for worker in workers}

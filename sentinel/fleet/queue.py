@@ -26,8 +26,13 @@ ODDS = 8
 
 def in_order(tasks: Iterable[Task]) -> Iterator[Task]:
     """``tasks`` in the order in which they get slots."""
+    tasks = sorted(tasks, key=lambda task: task.rank)
+    times = [task.created_at for task in tasks]
+    if not times or _time(max(times)) - _time(min(times)) <= PATIENCE:
+        yield from tasks
+        return
     waiting = {priority: collections.deque[Task]() for priority in PRIORITIES}
-    for task in sorted(tasks, key=lambda task: task.rank):
+    for task in tasks:
         waiting[task.priority].append(task)
     for number, priority in enumerate(PRIORITIES):
         queue = waiting[priority]

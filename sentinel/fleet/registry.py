@@ -97,6 +97,52 @@ def leave(
     return change.transaction(f"leave {incarnation.worker} ({incarnation.id})")
 
 
+def cordon(
+    change: Change, snapshot: Snapshot, worker_id: str, *, cordoned: bool
+) -> tuple[Transaction | None, Worker]:
+    """Let a worker take nothing new, through restarts, or take tasks again. Raises `NotFound` and `Conflict`.
+
+    An order to drain that was not carried out yet is lifted with the cordon.
+    """
+    worker = _existing(snapshot, worker_id)
+    after = dataclasses.replace(worker, cordoned=cordoned)
+    if not cordoned:
+        after = dataclasses.replace(after, drain=None, drain_deadline=0.0)
+    if after == worker:
+        return None, worker
+    change.put(layout.worker_key(worker_id), after)
+    return change.transaction(f"{'cordon' if cordoned else 'uncordon'} {worker_id}"), after
+
+
+def drain(
+    change: Change, snapshot: Snapshot, worker_id: str, *, deadline: float = 0.0
+) -> tuple[Transaction | None, Worker]:
+    """Cordon a worker, and ask the incarnation that speaks for it to end its work and leave.
+
+    What still runs after ``deadline`` seconds (by that incarnation's clock; 0 for never) is handed back.
+    Raises `NotFound` and `Conflict`.
+    """
+    worker = _existing(snapshot, worker_id)
+    living = predecessor(snapshot, worker_id)
+    after = dataclasses.replace(
+        worker, cordoned=True, drain=living, drain_deadline=0.0 if living is None else deadline
+    )
+    if after == worker:
+        return None, worker
+    change.put(layout.worker_key(worker_id), after)
+    by = f" within {deadline:g} s" if after.drain_deadline else ""
+    return change.transaction(f"drain {worker_id}{by}"), after
+
+
+def _existing(snapshot: Snapshot, worker_id: str) -> Worker:
+    worker = load_worker(snapshot, worker_id)
+    if worker is not None:
+        return worker
+    if snapshot.version(layout.worker_key(worker_id)) is ABSENT:
+        raise NotFound(f"there is no worker {worker_id!r}; `sentinel workers list` shows all")
+    raise Conflict(f"the record of worker {worker_id} cannot be read; `sentinel doctor` tells why")
+
+
 def remove(change: Change, snapshot: Snapshot, worker_id: str) -> Transaction:
     """Forget a worker that is not live. Raises `NotFound` and `Conflict`."""
     worker = load_worker(snapshot, worker_id)

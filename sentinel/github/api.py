@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import github
 import requests
 import tenacity
-from github.Requester import Requester
 
 from sentinel.clock import Clock, SystemClock
 from sentinel.entropy import system_random
@@ -29,17 +28,14 @@ from sentinel.github.errors import Declined, Limited, Missing, Unauthorised
 from sentinel.github.limiter import Limits
 from sentinel.github.meter import Meter
 from sentinel.github.place import Place
-from sentinel.github.shared import USER_AGENT, Shared, shared
+from sentinel.github.shared import HEADERS, PER_PAGE, Shared, requester_of, shared
 
 __all__ = ["Api", "Limits", "Options", "Reply", "connect"]
 
-#: Version of the API that we were written for; GitHub supports each for two years at least.
-API_VERSION = "2022-11-28"
 #: Tries of one read.
 _TRIES = 4
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 8.0
-_PER_PAGE = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,19 +99,7 @@ class Api:
             place.api_url, credential(options.environ), options.clock, options.limits
         )
         self._auth = _Held()
-        self._requester = Requester(
-            auth=self._auth,
-            base_url=place.api_url,
-            timeout=options.timeout,  # type: ignore[arg-type] # requests takes fractions of a second, too
-            user_agent=USER_AGENT,
-            per_page=_PER_PAGE,
-            verify=True,
-            retry=None,
-            pool_size=None,
-            seconds_between_requests=None,
-            seconds_between_writes=None,
-            api_version=API_VERSION,
-        )
+        self._requester = requester_of(place.api_url, self._auth, options.timeout)
 
     @property
     def meter(self) -> Meter:
@@ -148,14 +132,25 @@ class Api:
         return reply
 
     def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
-        """The items of a list over all its pages; each page is a `get`. Raises what that raises.
+        """The items of a list over all its pages; each page is a `get`. Raises what that raises."""
+        for reply in self._paged(path, params):
+            if not isinstance(reply.body, list):
+                raise Unavailable(f"GitHub answered GET {path} with something else than a list")
+            yield from reply.body
 
-        For lists whose body is an object, the items of its one field that is a list.
-        """
-        wanted: Mapping[str, str | int] | None = {"per_page": _PER_PAGE, **(params or {})}
+    def pages_of(self, path: str, field: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
+        """The same for a list that is a field of an object."""
+        for reply in self._paged(path, params):
+            items = reply.body.get(field) if isinstance(reply.body, dict) else None
+            if not isinstance(items, list):
+                raise Unavailable(f"GitHub answered GET {path} without a list of {field}")
+            yield from items
+
+    def _paged(self, path: str, params: Mapping[str, str | int] | None) -> Iterator[Reply]:
+        wanted: Mapping[str, str | int] | None = {"per_page": PER_PAGE, **(params or {})}
         while wanted is not None:
             reply = self.get(path, wanted)
-            yield from _items(reply.body)
+            yield reply
             link = next_page(reply.headers.get("link", ""))
             # Only what it asks for counts: another host than ours would be given the token.
             wanted = None if link is None else dict(parse_qsl(urlsplit(link).query))
@@ -241,7 +236,7 @@ class Api:
         write = method != "GET"
         meter, limiter = self._shared.meter, self._shared.limiter
         self._auth.current = token
-        given = {"Accept": "application/vnd.github+json", **headers}
+        given = {**HEADERS, **headers}
         with limiter.request(write=write, content=content, patience=limit - self._clock.now()):
             meter.sent(write=write, content=content)
             try:
@@ -336,16 +331,6 @@ def _never_sent(error: BaseException) -> bool:
 def _url(path: str, params: Mapping[str, str | int] | None) -> str:
     url = "/" + path.lstrip("/")
     return f"{url}?{urlencode(sorted((params or {}).items()))}" if params else url
-
-
-def _items(body: Any) -> list[Any]:
-    if isinstance(body, list):
-        return body
-    if isinstance(body, dict):
-        lists = [value for value in body.values() if isinstance(value, list)]
-        if len(lists) == 1:
-            return lists[0]
-    raise Unavailable("GitHub answered with something else than a list")
 
 
 def _lasting(headers: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,9 @@ Kind = Literal["github", "github+api"]
 
 #: Part of a limit that is planned with; what is left is for people, retries and what nobody foresaw.
 PLANNED = 0.8
+#: Part of the pushes that are dealt out as turns. So few that no sixty seconds have more than five of them,
+#: even when a push is late, and intake's push makes six.
+PLANNED_PUSHES = 0.75
 #: Pushes of one worker in a round of turns: its beat, and a change of the state.
 TURNS_OF_A_WORKER = 2
 #: Part of a turn in which its push begins, so that the pushes of two turns keep their distance.
@@ -33,11 +36,13 @@ _OPEN = 0.5
 #: Shortest pause between two looks of a peer by git, in seconds, and the part of the reads that looks get.
 _LOOK_PAUSE = 5.0
 _LOOK_SHARE = 1 / 3
+#: Seconds that a look takes, about; the next pause begins after it.
+_LOOK_TAKES = 0.5
 #: Longest interval between two beats that is announced, whatever is left of the hour, in seconds.
 LONGEST_INTERVAL = 3600.0
-#: Shortest pause between two rounds of intake, in seconds: each may end in a push, which has no turn. And the
-#: part of the hour that intake gets at most.
-INTAKE_PAUSE = 60.0
+#: Part of the pushes that intake and mirror get, which have no turns.
+_ISSUE_PUSHES = 1 / 6
+#: Part of the hour that intake gets at most.
 _INTAKE_SHARE = 0.2
 
 
@@ -80,14 +85,22 @@ class ApiCosts:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class IssueCosts:
-    """Charged requests of intake and mirror for one task that came from an issue."""
+    """What intake and mirror cost, as metered; see `docs/github-limits.md`."""
 
-    #: Requests of one round of intake that finds something new; one that finds nothing is free (304).
-    round: float = 3.0
+    #: Requests of a round of intake that finds something new; one that finds nothing is free (304).
+    round: float = 2.0
+    #: Rounds to which one task is news: it is taken in, shown, changed and shown again, and each look reaches
+    #: back a little.
+    news: float = 10.0
+    #: Rounds in which something of it is stored.
+    stored: float = 4.5
     #: Requests of taking in one issue, and of showing its task until it is closed.
-    task: float = 8.0
-    #: Those of them that create content.
+    task: float = 10.5
+    #: Those of them that write, and those that create content.
+    writes: float = 8.0
     contents: float = 1.0
+    #: Looks an hour for a folder of files that is not there.
+    folder: float = 12.0
 
 
 API = ApiCosts()
@@ -123,7 +136,7 @@ def rhythm(
 def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
     looks = _LOOK_SHARE * allowed.reads_a_second
     poll = max(_LOOK_PAUSE, seen.workers / looks)
-    planned = PLANNED * allowed.pushes_a_minute
+    planned = PLANNED_PUSHES * allowed.pushes_a_minute
     # Sessions of `locks run` beat as their users wish; they never get more than half.
     a_minute = max(planned / 2, planned - seen.other_beats)
     if math.isinf(a_minute):
@@ -166,10 +179,18 @@ def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
     return LeaseTimes(interval, interval * base.stale / base.interval)
 
 
-def intake_pause(an_hour: float) -> float:
-    """Seconds between two rounds of intake, when ``an_hour`` requests may be planned with."""
-    most = _INTAKE_SHARE * an_hour
-    return max(INTAKE_PAUSE, min(3600.0 * ISSUES.round / max(most, 1.0), LONGEST_INTERVAL))
+def push_pause(allowed: Allowance) -> float:
+    """Least seconds between two pushes of intake and mirror together; zero where pushes are not limited."""
+    return 60.0 / (_ISSUE_PUSHES * allowed.pushes_a_minute)
+
+
+def intake_pause(allowed: Allowance, an_hour: float) -> float:
+    """Seconds between two rounds of intake, when ``an_hour`` requests may be planned with.
+
+    A round may end in a push, whatever the kind of store, and asks for two lists.
+    """
+    most = max(_INTAKE_SHARE * an_hour, 1.0)
+    return max(push_pause(allowed), min(3600.0 * ISSUES.round / most, LONGEST_INTERVAL))
 
 
 def mirror_pause(allowed: Allowance) -> float:
@@ -195,18 +216,18 @@ def forecast(
     """What a fleet will send. ``outputs`` is the part of the tasks that write anything."""
     seen = Seen(workers=workers, place=0)
     found = rhythm(kind, base, seen, allowed, tasks_an_hour=tasks_an_hour)
-    pause = intake_pause(requests_an_hour(allowed, None))
-    rounds = 3600.0 / pause
-    # Rounds of intake in which there is something new.
-    news = rounds * _some(tasks_an_hour / rounds)
-    requests = ISSUES.round * news + ISSUES.task * tasks_an_hour
+    rounds = 3600.0 / max(intake_pause(allowed, requests_an_hour(allowed, None)), 1.0)
+    news = rounds * _some(ISSUES.news * tasks_an_hour / rounds)
+    requests = ISSUES.folder + ISSUES.round * news + ISSUES.task * tasks_an_hour
+    # A round that finds nothing is free of charge, and a point all the same.
+    points = (requests + (rounds - news) + 4 * ISSUES.writes * tasks_an_hour) / 60
     beats = workers * 3600.0 / found.times.interval
-    state = news + tasks_an_hour * (2 + outputs)
+    state = tasks_an_hour * (2 + outputs)
     if found.push is not None:
         turns = workers * 3600.0 / found.push.every
-        state = news + turns * _some(tasks_an_hour * (2 + outputs) / turns)
-    looks = workers * 3600.0 / found.poll
-    points = 5 * ISSUES.task * tasks_an_hour / 60
+        state = turns * _some(state / turns)
+    state += rounds * _some(ISSUES.stored * tasks_an_hour / rounds)
+    looks = workers * 3600.0 / (found.poll + _LOOK_TAKES)
     if kind == "github+api":
         requests += beats * API.beat + looks * (API.look + workers * API.session) + state * API.commit
         points += (beats * API.beat + state * API.commit) * 5 / 60

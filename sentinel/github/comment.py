@@ -96,7 +96,7 @@ def _task(record: IssueRecord, task: Task, material: Material) -> Iterator[str]:
         yield f"Result:\n\n{_json(redactor.value(material.result))}"
     if task.ended and material.log:
         yield from _log(task, material.log, redactor)
-    yield _next(record, task)
+    yield _next(record, task, redactor)
 
 
 def _facts(task: Task) -> str:
@@ -167,14 +167,16 @@ def _log(task: Task, data: bytes, redactor: Redactor) -> Iterator[str]:
     yield block(tail)
 
 
-def _next(record: IssueRecord, task: Task) -> str:
+def _next(record: IssueRecord, task: Task, redactor: Redactor) -> str:
     if task.state == "done":
         return "Done is final. For another run, open another issue."
-    if task.ended:
-        edited = "" if record.problem is None else " Its text asks for nothing that can be run now: "
-        problem = "" if record.problem is None else plain(record.problem, 500)
-        return f"To run it again, comment `/retry`, or close and open the issue.{edited}{problem}"
-    return "To cancel it, close the issue or comment `/cancel`. `/why` asks why it is where it is."
+    if not task.ended:
+        return "To cancel it, close the issue or comment `/cancel`. `/why` asks why it is where it is."
+    again = "To run it again, comment `/retry`, or close and open the issue."
+    if record.problem is None:
+        return again
+    problem = plain(redactor.text(record.problem), 500)
+    return f"{again} Its text asks for nothing that can be run now: {problem}."
 
 
 def _notices(record: IssueRecord, redactor: Redactor) -> Iterator[str]:

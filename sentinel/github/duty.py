@@ -22,19 +22,23 @@ from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader, load_lock
 from sentinel.fleet.why import why
 from sentinel.github import feed, files, outbox
+from sentinel.github.api import Options as ApiOptions
+from sentinel.github.api import connect
 from sentinel.github.commands import command
 from sentinel.github.comment import Material
 from sentinel.github.errors import Limited
+from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Case, Decision, Look, Rules
+from sentinel.github.intake import Case, Decision, Later, Look, Rules
 from sentinel.github.mirror import Mirror, records_of
+from sentinel.github.place import locate
 from sentinel.github.records import OutboxEntry, Seen
 from sentinel.github.trust import Policy
 from sentinel.model import layout
 from sentinel.model.codec import decode
-from sentinel.model.redaction import Redactor
+from sentinel.model.redaction import Redactor, secrets_of
 from sentinel.model.task import Task
-from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Conflicted, Outcome, Refused, Snapshot, Transaction
 from sentinel.store.transact import Change
 
 log = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks for a folder of files that was not there.
 _FOLDER_PAUSE = 300.0
 #: Seconds that one step says things before it looks again at what people do.
-_SAYING = 20.0
+_SAYING = 10.0
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
 #: Tries of a batch of which something moved.
@@ -58,8 +62,8 @@ class Options:
     """How issues are dealt with; the settings `github.issues`."""
 
     enabled: bool = True
-    #: Seconds between two looks at GitHub.
-    poll: float = 30.0
+    #: Seconds between two looks at GitHub, at least.
+    poll: float = 60.0
     policy: Policy = dataclasses.field(default_factory=Policy)
 
     @classmethod
@@ -94,12 +98,17 @@ class IssueDuty(Duty):
         self._store = post.transactor.store
         self._clock = post.clock
         self._reader = Reader()
-        self._outbox = outbox.Outbox()
+        self._notes = outbox.Notes()
+        self._outbox = outbox.Outbox(self._notes)
         self._me: int | None = None
         self._asked_me = False
         #: Where the next look goes on; None until it was read from the store.
         self._seen: Seen | None = None
         self._no_folder_until = float("-inf")
+        budget = post.place.budget
+        self._governor = budget if isinstance(budget, Governor) else None
+        #: When GitHub is looked at next, and when the next push may be, where those are counted.
+        self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
         self._mutex = threading.Lock()
 
@@ -118,13 +127,20 @@ class IssueDuty(Duty):
         Raises store errors; whatever was not finished is done by the next step, of whichever peer.
         """
         if not self._options.enabled or not self._hold():
-            return self._options.poll
+            return self._pause
         try:
             return self._step()
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
-            return self._options.poll
+            self._notes.clear()
+            return self._pause
+
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next look: as configured, or longer where the budget asks for it."""
+        least = 0.0 if self._governor is None else self._governor.intake_pause()
+        return max(self._options.poll, least)
 
     def close(self) -> None:
         """Close the client of GitHub."""
@@ -163,8 +179,10 @@ class IssueDuty(Duty):
         return True
 
     def _is_mine(self, snapshot: Snapshot) -> bool:
+        me = self._post.incarnation
         lock = load_lock(snapshot, layout.INTAKE_LOCK)
-        return lock is not None and lock.incarnation == self._post.incarnation
+        live = snapshot.version(layout.incarnation_key(me)) is not ABSENT
+        return live and lock is not None and lock.incarnation == me
 
     def _guarded(self, snapshot: Snapshot) -> Change:
         """A change that lands only while lock and incarnation are ours. Raises `Lost`."""
@@ -183,6 +201,21 @@ class IssueDuty(Duty):
         recognition = outbox.Recognition(self._hub, self._path, self._me)
         with self._mutex:
             hints, self._hints = self._hints, set()
+        finished = True
+        if hints or self._clock.now() >= max(self._look_at, self._push_at):
+            began = self._clock.now()
+            finished = self._look(recognition, hints)
+            # While there is more to be said, looks are no more frequent for it where each may be a push.
+            self._look_at = began + self._pause if finished and self._push_pause else began
+        said_all = self._say(recognition)
+        if not (finished and said_all):
+            return _SOON
+        if not self._push_pause:
+            return self._pause
+        return max(_SOON, max(self._look_at, self._push_at) - self._clock.now())
+
+    def _look(self, recognition: outbox.Recognition, hints: set[int]) -> bool:
+        """Take in what is new; True when nothing of it is left for another step."""
         try:
             news = feed.look(self._hub, self._path, self._since())
             finished = self._take_in(news, hints)
@@ -194,8 +227,11 @@ class IssueDuty(Duty):
                 self._hints |= hints
             raise
         self._take_in_files()
-        said_all = self._say(recognition)
-        return self._options.poll if finished and said_all else _SOON
+        return finished
+
+    @property
+    def _push_pause(self) -> float:
+        return 0.0 if self._governor is None else self._governor.push_pause()
 
     def _since(self) -> Seen:
         if self._seen is None:
@@ -209,18 +245,24 @@ class IssueDuty(Duty):
         ask = Enquiry(self._hub, self._path)
         looks = list(self._looks(news, hints, ask))
         finished = True
-        for _ in range(_TRIES):
+        for last in (*(False,) * (_TRIES - 1), True):
             if not looks:
                 return finished
             snapshot = self._store.read()
-            batch = [
-                (look, decision.transaction, decision.again)
-                for look in looks
-                if (decision := self._decide(snapshot, look, ask)) is not None
-                and decision.transaction is not None
-            ]
+            # Whoever runs after a task of this very look is decided when that has landed.
+            undecided = frozenset() if last else frozenset(layout.issue_task(look.number) for look in looks)
+            batch: list[tuple[Look, Transaction, bool]] = []
+            later: list[Look] = []
+            for look in looks:
+                try:
+                    decision = self._decide(snapshot, look, ask, undecided)
+                except Later:
+                    later.append(look)
+                    continue
+                if decision is not None and decision.transaction is not None:
+                    batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
-            looks = []
+            looks = later
             for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Conflicted):
                     looks.append(look)
@@ -242,7 +284,9 @@ class IssueDuty(Duty):
                 issues[number] = ask.issue(number)
             yield Look(number=number, issue=issues[number], comments=tuple(commands.get(number, ())))
 
-    def _decide(self, snapshot: Snapshot, look: Look, ask: Enquiry) -> Decision | None:
+    def _decide(
+        self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]
+    ) -> Decision | None:
         try:
             case = Case(
                 self._guarded(snapshot),
@@ -253,6 +297,7 @@ class IssueDuty(Duty):
                 explain=self._explain,
                 nonce=self._post.ids.nonce(),
                 wall=self._clock.wall(),
+                undecided=undecided,
             )
             return case.decide()
         except BadRecord as problem:
@@ -291,9 +336,12 @@ class IssueDuty(Duty):
 
     def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
         """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""
-        if not transactions:
+        if not transactions and not (self._notes.unstored(snapshot) and self._clock.now() >= self._push_at):
             return ()
         batch = list(transactions)
+        for entry in self._notes.unstored(snapshot):
+            change = self._guarded(snapshot).put(layout.outbox_key(entry.number), entry)
+            batch.append(change.transaction(f"said on issue {entry.number}"))
         seen = self._since()
         stored = _stored_seen(snapshot)
         if (seen.issues, seen.comments) != (stored.issues, stored.comments):
@@ -301,6 +349,7 @@ class IssueDuty(Duty):
             change.put(layout.SEEN, dataclasses.replace(seen, rev=stored.rev, tx=stored.tx))
             batch.append(change.transaction(f"read GitHub up to {seen.issues}"))
         outcomes = self._post.transactor.retrying()(self._store.commit, batch)
+        self._push_at = self._clock.now() + self._push_pause
         return outcomes[: len(transactions)]
 
     # -- files ------------------------------------------------------------------------------------------
@@ -342,7 +391,7 @@ class IssueDuty(Duty):
         due = self._outbox.due(snapshot)
         left = len(due)
         try:
-            for entry in sorted(due, key=lambda entry: entry.number):
+            for entry in sorted(due, key=lambda entry: (entry.comment is not None, entry.number)):
                 if self._clock.now() >= until:
                     break
                 mirror = Mirror(self._hub, self._path, recognition, entry)
@@ -353,8 +402,11 @@ class IssueDuty(Duty):
                 except BadRecord as problem:
                     log.error("nothing can be said on issue %d: %s", entry.number, problem)
                     left -= 1
-                except Limited:
-                    raise
+                except Limited as error:
+                    # What is left is said later, all at once; looking at issues goes on if that is free.
+                    log.warning("what is to be said on GitHub has to wait: %s", error)
+                    left = failures
+                    break
                 except StoreError as error:
                     failures += 1
                     if failures >= _FAILURES:
@@ -369,15 +421,13 @@ class IssueDuty(Duty):
 
     def _take_note(self, snapshot: Snapshot, entries: Sequence[OutboxEntry]) -> None:
         """Keep what is out now. What does not land is found again by its marker."""
-        self._commit(
-            snapshot,
-            [
-                self._guarded(snapshot)
-                .put(layout.outbox_key(entry.number), entry)
-                .transaction(f"said on issue {entry.number}")
-                for entry in entries
-            ],
-        )
+        stored = (outbox.load_entry(snapshot, layout.outbox_key(entry.number)) for entry in entries)
+        shown = {(entry.number, entry.shown, entry.shown_at) for entry in stored if entry is not None}
+        if any((entry.number, entry.shown, entry.shown_at) not in shown for entry in entries):
+            # Somebody may approve of what is shown now, and it is judged by what is stored of it.
+            self._push_at = float("-inf")
+        self._notes.keep(entries)
+        self._commit(snapshot, ())
 
     def _material(self, task: Task | None) -> Material:
         if task is None or not task.ended:
@@ -399,6 +449,15 @@ class IssueDuty(Duty):
             return decode(data, limit=_MAX_RESULT)
         except ValueError:
             return "(it cannot be read)"
+
+
+def duties(post: Post) -> Sequence[Duty]:
+    """The duties of a peer whose store is on GitHub. Raises store errors and `BadInput`."""
+    environ = post.place.environ
+    place = locate(post.place.url, environ)
+    api = connect(place, ApiOptions(environ=environ))
+    redactor = Redactor([*secrets_of(environ), api.token()])
+    return [IssueDuty(post, api, place.path, Options.of(post.place.settings), redactor)]
 
 
 def _stored_seen(snapshot: Snapshot) -> Seen:

@@ -68,7 +68,12 @@ class Governor:
 
     def intake_pause(self) -> float:
         """Seconds between two rounds of intake, by what is left of the hour."""
-        return budget.intake_pause(budget.requests_an_hour(self.allowed, self.credit))
+        allowed = self.allowed
+        return budget.intake_pause(allowed, budget.requests_an_hour(allowed, self.credit))
+
+    def push_pause(self) -> float:
+        """Least seconds between two pushes of intake and mirror together."""
+        return budget.push_pause(self._allowed)
 
     def mirror_pause(self) -> float:
         """Least seconds between two creations of content, on average."""

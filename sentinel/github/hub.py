@@ -89,7 +89,8 @@ def issue_of(raw: object) -> Issue | None:
         author=person_of(raw.get("user")),
         body=_text(raw.get("body")),
         open=raw.get("state") == "open",
-        labels=frozenset(name for name in names if isinstance(name, str)),
+        # GitHub tells labels apart without regard to case.
+        labels=frozenset(name.lower() for name in names if isinstance(name, str)),
         created_at=_text(raw.get("created_at")),
         updated_at=_text(raw.get("updated_at")),
     )

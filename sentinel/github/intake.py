@@ -63,6 +63,10 @@ class Decision:
     again: bool = False
 
 
+class Later(Exception):
+    """An issue can only be judged when another one of the same look was: its task runs after that one's."""
+
+
 class Case:
     """One issue, in one snapshot. Asks GitHub for facts only where a decision turns on them."""
 
@@ -77,6 +81,7 @@ class Case:
         explain: Callable[[Task], str],
         nonce: str,
         wall: float,
+        undecided: frozenset[str] = frozenset(),
     ) -> None:
         self._change = change
         self._snapshot = snapshot
@@ -86,6 +91,8 @@ class Case:
         self._explain = explain
         self._nonce = nonce
         self._wall = wall
+        #: Tasks of issues that are decided on the same snapshot.
+        self._undecided = undecided
         self._id = layout.issue_task(look.number)
         key = layout.issue_key(look.number)
         stored = snapshot.get(key)
@@ -96,7 +103,7 @@ class Case:
         self._notes: list[str] = []
 
     def decide(self) -> Decision:
-        """What to write. Raises `BadRecord` when what is stored cannot be read, and store errors."""
+        """What to write. Raises `Later`, `BadRecord` for what cannot be read, and store errors."""
         issue = self._look.issue
         if self._stored is None and (issue is None or not issue.labelled or not issue.open):
             return Decision(transaction=None)
@@ -167,6 +174,8 @@ class Case:
         )
         for dependency in wanted.after:
             if load_task(self._snapshot, dependency) is None:
+                if dependency in self._undecided:
+                    raise Later
                 raise NotFound(f"it is to run after {dependency}, and there is no such task")
         return wanted
 

@@ -12,7 +12,8 @@ import re
 
 from sentinel.model.line import one_line
 
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>&$])")
+#: What markup is made of in the middle of a line; nothing of ours puts such a text at its beginning.
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]#|~<>&$])")
 #: An invisible mark that takes a mention or reference apart and leaves it readable.
 _APART = "\u200b"
 _MENTION = re.compile(r"@(?=[A-Za-z0-9])")

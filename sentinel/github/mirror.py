@@ -48,6 +48,7 @@ class Mirror:
         except (Missing, Rejected) as error:
             # The issue is gone, moved or locked; nothing changes that until something changes here.
             log.warning("issue %d: %s", self.entry.number, error)
+            self._become(label=self.entry.label or "")
         self._become(settled=versions(snapshot, self.entry.number))
 
     def _say(self, body: str, spec: str) -> None:

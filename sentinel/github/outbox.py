@@ -71,10 +71,42 @@ class Amiss:
     other: Comment | None = None
 
 
-class Outbox:
-    """The entries in the store, each version of one read once."""
+class Notes:
+    """Entries that are newer than the store's, until a commit takes them along.
+
+    Where pushes are counted, not each thing said is one. What is lost of these is found again by its marker.
+    """
 
     def __init__(self) -> None:
+        self._kept: dict[int, OutboxEntry] = {}
+
+    def keep(self, entries: Iterable[OutboxEntry]) -> None:
+        """These are the newest; each has the revision of the stored one that it follows."""
+        self._kept.update({entry.number: entry for entry in entries})
+
+    def newest(self, stored: OutboxEntry) -> OutboxEntry:
+        """The entry that follows the stored one, or that itself where somebody else has written it since."""
+        kept = self._kept.get(stored.number)
+        return kept if kept is not None and kept.rev == stored.rev else stored
+
+    def unstored(self, snapshot: Snapshot) -> list[OutboxEntry]:
+        """What the store has not; entries that do not follow what it has are forgotten."""
+        for number in list(self._kept):
+            stored = load_entry(snapshot, layout.outbox_key(number))
+            if stored is None or stored.rev != self._kept[number].rev:
+                del self._kept[number]
+        return [self._kept[number] for number in sorted(self._kept)]
+
+    def clear(self) -> None:
+        """Forget everything: somebody else says things now."""
+        self._kept.clear()
+
+
+class Outbox:
+    """The entries in the store, each version of one read once, with the notes that follow them."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
         self._entries: dict[str, tuple[str, OutboxEntry]] = {}
         #: What was found instead of our words, once each: should GitHub keep them in other words than we
         #: sent, they are not sent again and again.
@@ -93,7 +125,7 @@ class Outbox:
         entries: dict[int, OutboxEntry] = {}
         others: list[Amiss] = []
         for issue in issues:
-            entry = load_entry(snapshot, layout.outbox_key(issue.number))
+            entry = self._load(snapshot, issue.number)
             expected = frozenset() if entry is None or not entry.label else frozenset({entry.label})
             if entry is not None and entry.label is not None and issue.state_labels != expected:
                 entries[issue.number] = dataclasses.replace(entry, label=None)
@@ -101,7 +133,7 @@ class Outbox:
             named = marked(comment.body)
             if named is None or named[0] != comment.issue:
                 continue
-            entry = entries.get(named[0]) or load_entry(snapshot, layout.outbox_key(named[0]))
+            entry = entries.get(named[0]) or self._load(snapshot, named[0])
             if entry is None or entry.nonce != named[1]:
                 continue
             if comment.id != entry.comment:
@@ -131,7 +163,11 @@ class Outbox:
             if entry is not None:
                 known[key] = (version, entry)
         self._entries = known
-        return [entry for _, entry in known.values()]
+        return [self._notes.newest(entry) for _, entry in known.values()]
+
+    def _load(self, snapshot: Snapshot, number: int) -> OutboxEntry | None:
+        stored = load_entry(snapshot, layout.outbox_key(number))
+        return None if stored is None else self._notes.newest(stored)
 
 
 def load_entry(snapshot: Snapshot, key: str) -> OutboxEntry | None:

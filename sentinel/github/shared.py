@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import datetime
 import threading
 
 import github
 import requests
+from github.Requester import Requester
 
-from sentinel.clock import Clock
+from sentinel.clock import Clock, from_rfc3339
 from sentinel.errors import Unavailable
+from sentinel.github.answers import Answer, pause_after
 from sentinel.github.cache import EtagCache
 from sentinel.github.credential import Credential
-from sentinel.github.errors import Unauthorised
+from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.limiter import Limiter, Limits
 from sentinel.github.meter import Meter
 
 #: Says who we are, as GitHub wants it.
 USER_AGENT = "task-sentinel"
+#: With every request. The version of the API is the one that we were written for; GitHub supports each for
+#: two years at least.
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+PER_PAGE = 100
 #: Seconds before its end from which on the token of an App is no longer used.
 _EARLY = 300.0
 
@@ -61,38 +66,53 @@ class Shared:
     def _exchange(self, timeout: float) -> tuple[str, float]:
         """A new token of the App's installation, and the seconds that it lasts."""
         described = self.credential.described
+        app = github.Auth.AppAuth(self.credential.app_id, self.credential.private_key() or "none")
         try:
-            app = github.Auth.AppAuth(self.credential.app_id, self.credential.private_key())
-            integration = github.GithubIntegration(
-                auth=app,
-                base_url=self._api_url,
-                timeout=max(1, int(timeout)),
-                user_agent=USER_AGENT,
-                retry=None,
-                seconds_between_requests=None,
-                seconds_between_writes=None,
-            )
-            with integration:
-                self.meter.sent(write=True, content=False)
-                given = integration.get_access_token(self.credential.installation_id)
-        except github.GithubException as error:
-            if error.status in (401, 403, 404):
-                raise Unauthorised(
-                    f"GitHub gives no token to {described} ({error.status}); check the App's id, the id of "
-                    "its installation and the private key"
-                ) from None
-            raise Unavailable(f"GitHub gave no token to {described} ({error.status}); try again") from None
-        except requests.RequestException as error:
-            raise Unavailable(f"GitHub cannot be reached: {type(error).__name__}") from None
-        except (ValueError, TypeError) as error:
-            # What is not a private key is shown by no error of ours.
+            app.create_jwt()
+        except Exception as error:  # noqa: BLE001 - the library that signs has errors of its own, which may show the key
             raise Unauthorised(
                 f"{described} has no private key that can be used ({type(error).__name__})"
             ) from None
-        lasts = (
-            given.expires_at - datetime.datetime.fromtimestamp(self._clock.wall(), datetime.UTC)
-        ).total_seconds()
-        return given.token, min(max(lasts, _EARLY), 3600.0)
+        self.meter.sent(write=True, content=False)
+        requester = requester_of(self._api_url, app, timeout)
+        try:
+            path = f"/app/installations/{self.credential.installation_id}/access_tokens"
+            status, headers, text = requester.requestJson("POST", path, None, dict(HEADERS))
+        except (requests.RequestException, RuntimeError, ValueError, OSError) as error:
+            raise Unavailable(f"GitHub cannot be reached for a token ({type(error).__name__})") from None
+        finally:
+            requester.close()
+        answer = Answer(status=status, headers=headers, text=text)
+        if answer.meaning in ("unauthorised", "missing"):
+            raise Unauthorised(
+                f"GitHub gives no token to {described} ({status}); check the App's id, the id of its "
+                "installation and the private key"
+            )
+        if answer.meaning == "limited":
+            why = f"GitHub's rate limit refused a token to {described}"
+            seconds = self.limiter.refused(why, pause_after(answer, wall=self._clock.wall()))
+            raise Limited(f"{why}; again in {seconds:.0f} s", seconds)
+        try:
+            lasts = from_rfc3339(answer.body["expires_at"]) - self._clock.wall()
+            return str(answer.body["token"]), min(max(lasts, _EARLY), 3600.0)
+        except (KeyError, TypeError, ValueError):
+            raise Unavailable(f"GitHub gave no token to {described} ({status}); try again") from None
+
+
+def requester_of(api_url: str, auth: github.Auth.Auth, timeout: float) -> Requester:
+    """PyGithub's sender with its own repetitions and pauses off."""
+    return Requester(
+        auth=auth,
+        base_url=api_url,
+        timeout=timeout,  # type: ignore[arg-type] # requests takes fractions of a second, too
+        user_agent=USER_AGENT,
+        per_page=PER_PAGE,
+        verify=True,
+        retry=None,
+        pool_size=None,
+        seconds_between_requests=None,
+        seconds_between_writes=None,
+    )
 
 
 _known: dict[tuple[str, str, Limits], Shared] = {}

@@ -8,10 +8,15 @@
 ``incarnations/<inc>`` there exactly as long as that incarnation is live
 ``locks/<name>``       a named lock, held or free
 ``locks/.floor``       the epoch above which a new lock starts
+``memory/<ns>/<hash>`` a value of shared memory, by a hash of its key
 ``github/issues/<n>``  what is known of an issue that asks for a task
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
 ``github/seen``        up to when GitHub's lists were read
+``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
+``scaling``            what the scaler remembers
+``alerts``             what is wrong with the fleet, and since when
+``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
 """
@@ -29,12 +34,17 @@ ARTIFACT_REFS = "refs/sentinel/artifacts/"
 
 FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
+SCALING = "scaling"
+ALERTS = "alerts"
 
 TASKS = "tasks/"
 DONE = "done/"
 WORKERS = "workers/"
 INCARNATIONS = "incarnations/"
 LOCKS = "locks/"
+TOTALS = "totals/"
+CONTENTION = "contention/"
+MEMORY = "memory/"
 ASSIGNMENTS = "assignments/"
 
 ISSUES = "github/issues/"
@@ -43,6 +53,8 @@ FILES = "github/files/"
 SEEN = "github/seen"
 #: The lock whose holder deals with issues and files; one peer at a time.
 INTAKE_LOCK = "github.intake"
+#: Stands for all workers that were forgotten when they left; no id begins like this.
+FORGOTTEN = ".forgotten"
 
 
 def task_key(task_id: str) -> str:
@@ -70,6 +82,16 @@ def lock_key(name: str) -> str:
     return LOCKS + name
 
 
+def memory_folder(namespace: str) -> str:
+    """Where the values of a namespace are."""
+    return f"{MEMORY}{namespace}/"
+
+
+def memory_key(namespace: str, key: str) -> str:
+    """Where a value of shared memory is: a hash of its key, for that may be longer than a file name."""
+    return memory_folder(namespace) + hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
 def issue_key(number: int) -> str:
     """Where it is kept what is known of an issue."""
     return f"{ISSUES}{number}"
@@ -88,6 +110,16 @@ def file_key(path: str) -> str:
 def issue_task(number: int) -> str:
     """The id of the task that an issue asks for."""
     return f"issue-{number}"
+
+
+def totals_key(worker_id: str) -> str:
+    """Where it is counted what a worker did."""
+    return TOTALS + worker_id
+
+
+def contention_key(lock: str) -> str:
+    """Where it is counted how often a named lock was in other hands."""
+    return CONTENTION + lock
 
 
 def assignment_key(worker_id: str) -> str:

@@ -16,7 +16,7 @@ import math
 RATE_ERROR = 0.10
 #: Seconds that ending all task processes may take once it has begun.
 GRACE = 1.0
-#: No beat waits longer than this for its reply, in seconds.
+#: Nothing waits longer than this for its reply, in seconds.
 MAX_WRITE_TIMEOUT = 15.0
 #: Longest pause in seconds between two looks of a peer on a local store, and the fraction by which it varies.
 POLL = 1.0
@@ -63,6 +63,11 @@ class LeaseTimes:
         """Seconds a beat may wait for its reply; below the interval, so that beats do not pile up."""
         return min(0.8 * self.interval, MAX_WRITE_TIMEOUT)
 
+    @property
+    def exchange_timeout(self) -> float:
+        """Seconds that the control loop waits for one reply: hanging for the TTL, it would stop the beats."""
+        return min(self.stale / 4, MAX_WRITE_TIMEOUT)
+
     def poll(self, *, remote: bool) -> float:
         """Longest pause between two looks of a peer, in seconds; longer where the store is ``remote``."""
         return min(max(POLL, self.interval / 3), REMOTE_POLL) if remote else POLL
@@ -74,14 +79,14 @@ class LeaseTimes:
 
         One peer must observe without interruption for that long, and neither rate limits nor a wait for
         a free slot are in it. ``poll`` is the observer's longest pause between looks, ``jitter`` the
-        fraction by which it varies, ``round_trip`` the time of one request, ``announced`` the TTL that
-        the crashed peer announced, if it differs from ours, ``turn`` how long the observer may have to wait
+        fraction by which it varies, ``round_trip`` the time of one look, ``announced`` the TTL that the
+        crashed peer announced, if it differs from ours, ``turn`` how long the observer may have to wait
         until it may write.
         """
         silence = max(self.stale, announced) / (1 - RATE_ERROR)
-        # Four requests stand between the last look and the freed task: the look itself, the seal, the
-        # transaction, and the claim.
-        return silence + 2 * poll * (1 + jitter) + turn + self.write_timeout + 4 * round_trip
+        # Two looks and three writes stand at the end of it: the look that shows the silence, the seal, the
+        # transaction, the look that shows the freed task, and the claim. A write asks first what is there.
+        return silence + 2 * poll * (1 + jitter) + turn + self.write_timeout + (2 + 3 * 2) * round_trip
 
 
 def work_limit(ttl: float) -> float:

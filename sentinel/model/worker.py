@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.counts import Counts
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,18 +179,20 @@ class Session:
     max_tasks: int = 0
     #: How busy its machine's processors are, in percent, in steps of ten.
     cpu_percent: float = 0.0
-    #: Attempts that ended here since this incarnation began.
-    served: int = 0
     #: For people: when it was sent, by the sender's own wall clock.
     sent_at: str
     #: Who sealed it; a sealed session is dead for good and is not beaten in again.
     sealed_by: str | None = None
     #: For people: on what ground it was sealed, such as ``silent for 10.2 s``.
     sealed_because: str | None = None
+    counts: Counts = dataclasses.field(default_factory=Counts)
+    #: Memory and disk of its machine that are in use, in percent.
+    memory_percent: float = 0.0
+    disk_percent: float = 0.0
 
     def document(self) -> Document:
         """The session as JSON."""
-        return flat(self)
+        return {**flat(self), "counts": flat(self.counts)}
 
     @classmethod
     def load(cls, name: str, document: Mapping[str, Any]) -> Session:
@@ -205,8 +208,10 @@ class Session:
             active_tasks=fields.count("active_tasks", 0),
             max_tasks=fields.count("max_tasks", 0),
             cpu_percent=fields.seconds("cpu_percent", 0.0),
-            served=fields.count("served", 0),
             sent_at=fields.text("sent_at", ""),
             sealed_by=fields.maybe_text("sealed_by"),
             sealed_because=fields.maybe_text("sealed_because"),
+            counts=Counts.load(fields.counts("counts")),
+            memory_percent=fields.seconds("memory_percent", 0.0),
+            disk_percent=fields.seconds("disk_percent", 0.0),
         )

@@ -39,6 +39,10 @@ class Chooser:
         #: Whether the last look showed no task that this worker could take, now or after its backoff.
         self.nothing_waits = False
 
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Choose by these options from now on."""
+        self._options = options
+
     def look(self, view: View, *, sent: float, reply: float) -> None:
         """Take in one look at the state, sent and replied at these times on this machine's clock."""
         self._sent, self._reply = sent, reply

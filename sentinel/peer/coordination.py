@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sentinel.errors import LockHeld, LockLost
+from sentinel.errors import BadRecord, LockHeld, LockLost
 from sentinel.fleet import locks
 from sentinel.fleet.balancers import Candidate
 from sentinel.fleet.hints import hints
@@ -30,9 +30,16 @@ class Coordination:
         self._vacant_since: float | None = None
         self._rebalanced: float | None = None
 
-    def has_part(self, me: Worker | None) -> bool:
-        """Whether the pattern has a lock over this worker, which may have to be taken or served."""
-        return me is not None and self._lock_over(me) is not None
+    def calls(self, view: View) -> bool:
+        """Whether there may be anything to do for others: the lock of its group is its own, or free."""
+        me = view.workers.get(self._options.worker)
+        name = None if me is None else self._lock_over(me)
+        lock = None if name is None else view.locks.get(name)
+        return name is not None and (lock is None or not lock.held or lock.incarnation == self._incarnation)
+
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Choose by these options from now on."""
+        self._options = options
 
     def act(
         self,
@@ -61,7 +68,8 @@ class Coordination:
                 change = begin()
                 try:
                     yield self._take(change, view, name, observer, wall)
-                except (LockHeld, LockLost):
+                except (LockHeld, LockLost, BadRecord):
+                    # Not to be had after all, or torn: then everybody goes on as a peer among peers.
                     return
             return
         self._vacant_since = None
@@ -79,9 +87,10 @@ class Coordination:
         """Whether it is this peer's turn to take a free lock, or whoever's turn it was has let it lie."""
         if self._vacant_since is None:
             self._vacant_since = now
-        group = [worker for worker in workers if self._lock_over(worker) == name]
+        group = {worker.id: worker for worker in workers if self._lock_over(worker) == name}
         late = now - self._vacant_since >= patience
-        return late or elected(group) == self._options.worker
+        # Who is about to leave takes nothing on.
+        return self._options.worker in group and (late or elected(group.values()) == self._options.worker)
 
     def _take(self, change: Change, view: View, name: str, observer: Observer, wall: float) -> Transaction:
         transaction, _ = locks.acquire(

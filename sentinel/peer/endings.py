@@ -10,6 +10,7 @@ from signal import Signals
 from typing import Any
 
 from sentinel.model.codec import MAX_INLINE_BYTES, decode, encode
+from sentinel.model.redaction import Redactor
 from sentinel.model.task import Cause, Ending
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
 
@@ -46,12 +47,16 @@ class Outcome:
         )
 
 
-def outcome_of(end: RunEnd, spec: RunSpec, *, started: bool) -> Outcome:
-    """How the attempt ended; ``started`` tells whether its program ever ran."""
-    output = _read(Path(spec.log_path), spec.output_limit)
+def outcome_of(end: RunEnd, spec: RunSpec, redactor: Redactor, *, started: bool) -> Outcome:
+    """How the attempt ended; ``started`` tells whether its program ever ran.
+
+    What it printed, said and returned passes the redactor before anybody else sees it.
+    """
+    output = redactor.data(_read(Path(spec.log_path), spec.output_limit))
     left = _result(spec)
     cause, message = _judge(end, spec, left)
-    value = left.get("result") if cause is None else None
+    value = redactor.value(left.get("result")) if cause is None else None
+    message = None if message is None else redactor.text(message)
     inline = encode(value)
     large = len(inline) > MAX_INLINE_BYTES
     ending = Ending(
@@ -65,7 +70,7 @@ def outcome_of(end: RunEnd, spec: RunSpec, *, started: bool) -> Outcome:
     return Outcome(
         blobs=tuple(blob for blob in (output, inline if large else b"") if blob),
         _ending=ending,
-        _log={"bytes": end.log_bytes, "truncated": end.truncated} if output else None,
+        _log={"bytes": len(output), "truncated": end.truncated} if output else None,
         _large=large,
     )
 

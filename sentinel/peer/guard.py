@@ -181,6 +181,7 @@ class Guard:
                 except LockHeld as error:
                     held = error
             if self._signals.count or (held is not None and self._clock.now() >= until):
+                acquisition.give_up()
                 raise held or LockHeld(f"interrupted before lock {self._options.lock} was acquired")
             self._wakeup.wait(0.05 if held is None else min(0.5, max(0.01, until - self._clock.now())))
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentinel.fleet.balancers import Balancer
+from sentinel.fleet.health import Limits
 from sentinel.fleet.pacing import ALONE, Pacing, Rhythm, Seen
 from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.model.lease import POLL, LeaseTimes
+from sentinel.model.redaction import Redactor
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,16 @@ class PeerOptions:
     stop_grace: float = 5.0
     #: Whether peers recover the work of silent ones at all (the guide's ``recoveryEnabled``).
     recovery: bool = True
+    #: Seconds between two looks for values of shared memory that have expired.
+    expiry_interval: float = 5.0
+    #: From where on a number of the fleet is an alert; None where this peer does not look for any.
+    alerts: Limits | None = None
+    #: Seconds between two looks for alerts.
+    watch_every: float = 30.0
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
+    #: Takes secrets out of what tasks print, say and return, before it is stored.
+    redactor: Redactor = dataclasses.field(default_factory=Redactor)
 
     def rhythm(self, seen: Seen = ALONE) -> Rhythm:
         """How this peer goes on in a fleet that looks like this."""

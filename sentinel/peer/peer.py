@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.balancers import Candidate
 from sentinel.fleet.candidates import candidates
+from sentinel.fleet.counting import end_of
+from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
@@ -27,10 +29,20 @@ from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
+from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
-from sentinel.store.base import DELETE, Committed, Conflicted, Outcome, Refused, Register
+from sentinel.store.base import (
+    DELETE,
+    Committed,
+    Conflicted,
+    Outcome,
+    Refused,
+    Register,
+    Rider,
+    Transaction,
+)
 from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
@@ -75,7 +87,9 @@ class Peer:
         self._housekeeping = housekeeping
         self._reader = Reader()
         self._chooser = Chooser(options)
+        self._expiry = Expiry(options.expiry_interval)
         self._coordination = Coordination(options, incarnation.id)
+        self._monitor = Monitor(options, transactor.clock)
         self._cpu = cpu
         #: When this peer saw that it is to drain by a deadline, on its own clock.
         self._drain_seen: float | None = None
@@ -92,6 +106,8 @@ class Peer:
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
         self._decided = False
+        #: Whose beats go along with what is sent.
+        self.rider: Rider | None = None
         #: Whether this tick has seen the state, so that what it says is due is not long over.
         self._looked = False
         #: Whether the last tick had its store calls answered.
@@ -106,6 +122,12 @@ class Peer:
         self.fenced: str | None = None
         #: What the next beat tells; replaced as a whole, so that the beat thread may read it.
         self.load = self._load()
+
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Go on with these options, which differ only in how work is taken and stopped."""
+        self._options = options
+        for part in (self._chooser, self._coordination, self._monitor, self._work):
+            part.reconfigure(options)
 
     def drain(self) -> None:
         """Take nothing new; leave when everything that runs has ended."""
@@ -176,8 +198,8 @@ class Peer:
             status="online" if self.phase is Phase.WORKING else "draining",
             active_tasks=len(self._work.running),
             max_tasks=self._options.max_tasks,
+            counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
-            served=self.counters.ended,
             progress=self._clock.now(),
         )
 
@@ -213,8 +235,12 @@ class Peer:
         self._decided = True
         batch = [*self._work.finishes(view), *self._failovers(view, registers)]
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
+        expired = self._expiry.due(view.snapshot, lambda: self._change(view), self._observer, by=self._me)
+        batch += [Planned(transaction, _nothing) for transaction in expired]
         if self._lease.begun and self._lease.fenced is None:
             batch += self._shares(view, registers)
+        alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
+        batch += [] if alert is None else [Planned(alert, _nothing)]
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -227,10 +253,11 @@ class Peer:
         reply = self._clock.now()
         view = self._reader.view(snapshot)
         self._observer.look(
-            failover.watched(view, registers),
+            {**failover.watched(view, registers), **self._expiry.look(snapshot, reply)},
             sent=sent,
             reply=reply,
             announced=failover.announced(view, registers),
+            keep=self._expiry.watched,
         )
         self._chooser.look(view, sent=sent, reply=reply)
         self._tempo.looked(view)
@@ -245,7 +272,7 @@ class Peer:
         if not self._open:
             return
         try:
-            outcomes = self._store.commit([planned.transaction for planned in self._open])
+            outcomes = self._send([planned.transaction for planned in self._open])
         except OutcomeUnknown:
             self._in_doubt = True
             raise
@@ -268,6 +295,11 @@ class Peer:
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
 
+    def _send(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        if self.rider is None:
+            return self._store.commit(transactions)
+        return self._store.carry(transactions, self.rider)
+
     def _change(self, view: View) -> Change:
         """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""
         return self._transactor.change(view.snapshot).expect_present(incarnation_key(self._incarnation.id))
@@ -278,6 +310,9 @@ class Peer:
             at = rfc3339(self._clock.wall())
             if failover.seal(self._store, found, by=self._me, sent_at=at):
                 gone.add(found.incarnation)
+                counted = failover.count(self._change(view), view, found)
+                if counted is not None:
+                    yield Planned(counted, _nothing)
                 burial = failover.bury(self._change(view), found, by=self._me)
                 yield Planned(burial, self._buried(found))
         for transaction in failover.orphans(
@@ -288,7 +323,7 @@ class Peer:
             wall=self._clock.wall(),
             by=self._me,
         ):
-            yield Planned(transaction, _nothing)
+            yield Planned(transaction, self._freed)
 
     def _suspects(self, view: View, registers: Mapping[str, Register]) -> list[failover.Suspect]:
         if not self._options.recovery:
@@ -296,6 +331,10 @@ class Peer:
         stale = self._options.times.stale
         found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
         return [suspect for suspect in found if suspect.incarnation != self._incarnation.id]
+
+    def _freed(self, outcome: Outcome) -> None:
+        # What was lost has waited long enough: it is not to wait for the next look, too.
+        self._hurry = self._hurry or isinstance(outcome, Committed)
 
     def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:
@@ -333,10 +372,15 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
-        if not takes and not self._coordination.has_part(me):
+        if not takes and not self._coordination.calls(view):
             return
         waiting = self._chooser.waiting(view)
-        workers = list(candidates(view, registers, self._observer))
+        workers = [
+            worker
+            for worker in candidates(view, registers, self._observer)
+            # My last beat may not have said yet that I am draining.
+            if worker.id != self._me or self.phase is Phase.WORKING
+        ]
         if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
@@ -373,6 +417,8 @@ class Peer:
         def settle(outcome: Outcome) -> None:
             if isinstance(outcome, Refused):
                 self._chooser.pass_by(claimed.id, claimed.rev)
+            if isinstance(outcome, Conflicted):
+                self.counters.lost_claims += 1
             if isinstance(outcome, Committed):
                 self.counters.claimed += 1
                 self._work.start(claimed)
@@ -425,7 +471,21 @@ class Peer:
         wall, forget = self._clock.wall(), self._options.forget
         leaving = registry.leave(change, view, self._incarnation, endings, wall=wall, forget=forget)
         self._leaving = True
-        self._commit([Planned(leaving, self._left)])
+        # Of a fenced incarnation one transaction may land, and no other.
+        counted = self._count(view) if self.fenced is None else None
+        last = Planned(leaving, self._left)
+        self._commit([last] if counted is None else [Planned(counted, _nothing), last])
+
+    def _count(self, view: View) -> Transaction | None:
+        return end_of(
+            self._transactor.change(view.snapshot),
+            view.snapshot,
+            worker=self._me,
+            incarnation=self._incarnation.id,
+            counts=self.counters.frozen(),
+            crashed=False,
+            forget=self._options.forget,
+        )
 
     def _left(self, outcome: Outcome) -> None:
         if isinstance(outcome, Committed):

@@ -1,7 +1,8 @@
 """The daemon around the peer: signals, threads, and one incarnation after another.
 
-Threads share frozen values: the control loop (the caller's thread), the beat, and, where the store tells of
-changes, a watcher that wakes the control loop. The first SIGTERM or SIGINT drains, a second ends at once.
+Threads share frozen values: the control loop (the caller's thread), the beat, where the store tells of
+changes a watcher that wakes the control loop, and one for the duties that a store comes with. The first
+SIGTERM or SIGINT drains, a second ends at once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
+from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
 from sentinel.model.worker import Incarnation, Worker
@@ -23,6 +26,8 @@ from sentinel.peer.admission import Admission, wait_until_joined
 from sentinel.peer.beat import Beat
 from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
+from sentinel.peer.desk import Desk, NoDesk
+from sentinel.peer.duties import Duties, at_work
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -40,6 +45,10 @@ log = logging.getLogger(__name__)
 _LEAVE_PATIENCE = 10.0
 
 
+#: Reads the configuration again and gives the options from now on. Raises nothing: it tells of its problems.
+Reread = Callable[[PeerOptions], PeerOptions]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What a daemon is started with."""
@@ -52,6 +61,12 @@ class ServiceOptions:
     burst: bool = False
     #: Drain after this many seconds.
     duration: float | None = None
+    #: Makes what the store comes with besides tasks; None where that is nothing.
+    duties: MakeDuties | None = None
+    #: What the duties need to know.
+    place: Workplace | None = None
+    #: How its tasks reach shared memory.
+    memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
 
 class Service:
@@ -70,10 +85,15 @@ class Service:
         rng: random.Random,
         notifier: Notifier,
         surroundings: Surroundings = REAL,
+        reread: Reread | None = None,
     ) -> None:
         self._options = options
+        self._reread = reread
+        #: SIGHUPs that were answered.
+        self._reread_for = 0
         self._open_store = open_store
         self._make_plan = make_plan
+        self._state_folder = state_folder
         self._clock = clock
         self._rng = rng
         self._ids = IdSource(rng, clock.wall)
@@ -82,14 +102,19 @@ class Service:
         self._around = surroundings
         self._signals = surroundings.signals()
         self._started = clock.now()
-        self._store = open_store()
+        #: Of the present incarnation; None where the store has none.
+        self._duties: Duties | None = None
+        self._out_of_work_since: float | None = None
+        self._desk: Desk = NoDesk()
+        self._store = open_store(timeout=options.peer.times.exchange_timeout)
         self._host = surroundings.home(
             store=self._store, state_folder=state_folder, boot=boot, clock=clock, local_proof=local_proof
         )
 
     def run(self) -> None:
         """Work until drained. Raises `WorkerIdInUse`, and other `SentinelError`s that stop it."""
-        with self._signals.heeded(self._wakeup.set), self._watching():
+        hangups = self._reread is not None
+        with self._signals.heeded(self._wakeup.set, hangups=hangups), self._watching():
             try:
                 while self._live_once() and not self._stopping:
                     log.info("%s goes on as a new incarnation", self._options.worker.id)
@@ -185,14 +210,25 @@ class Service:
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
+        folder = self._host.run_folder(incarnation.id)
+        self._desk = self._around.desk(
+            folder=folder,
+            worker=self._options.worker.id,
+            options=self._options.memory,
+            open_store=self._open_store,
+            transactor=self._transactor,
+            clock=self._clock,
+            ids=self._ids,
+        )
         work = Work(
             options=options,
             transactor=transactor,
             overseer=overseer,
             lease=lease,
-            plan=self._make_plan(self._host.run_folder(incarnation.id)),
+            plan=self._make_plan(folder),
             ended=self._host.ended,
             counters=counters,
+            desk=self._desk,
         )
         peer = Peer(
             options=options,
@@ -213,11 +249,28 @@ class Service:
             worker=options.worker,
             lease=lease,
             load=lambda: peer.load,
+            room=lambda: self._around.room(self._state_folder),
             changed=self._wakeup.set,
         )
+        peer.rider = beat
         patience = options.times.write_timeout
         start = self._around.start_thread
-        with beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left):
+        with ExitStack() as stack:
+            stack.enter_context(closing(self._desk))
+            stack.enter_context(
+                beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
+            )
+            if self._options.duties is not None and self._options.place is not None:
+                duties = self._duties = Duties(
+                    make=self._options.duties,
+                    place=self._options.place,
+                    open_store=self._open_store,
+                    clock=self._clock,
+                    rng=self._rng,
+                    worker=options.worker,
+                    incarnation=incarnation.id,
+                )
+                stack.enter_context(at_work(duties, start))
             yield peer
 
     def _work(self, peer: Peer) -> bool:
@@ -226,8 +279,12 @@ class Service:
         while True:
             if self._signals.count > 1:
                 peer.end()
-            elif self._stopping or (self._options.burst and ready and peer.out_of_work):
+            elif self._stopping or (self._options.burst and ready and self._nothing_to_do(peer)):
                 peer.drain()
+            if self._reread is not None and self._signals.hangups > self._reread_for:
+                self._reread_for = self._signals.hangups
+                self._options = dataclasses.replace(self._options, peer=self._reread(self._options.peer))
+                peer.reconfigure(self._options.peer)
             pause = peer.tick()
             self._notifier.tell("WATCHDOG=1")
             if peer.begun and not ready:
@@ -257,8 +314,17 @@ class Service:
         )
         return peer.fenced is not None
 
-    def _transactor(self) -> Transactor:
-        return Transactor(self._store, self._clock, self._rng, self._ids)
+    def _nothing_to_do(self, peer: Peer) -> bool:
+        """Whether no task is left, and no duty since then brought one or has to tell of one."""
+        if not peer.out_of_work:
+            self._out_of_work_since = None
+            return False
+        if self._out_of_work_since is None:
+            self._out_of_work_since = self._clock.now()
+        return self._duties is None or self._duties.rested_since(self._out_of_work_since)
+
+    def _transactor(self, store: Store | None = None) -> Transactor:
+        return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)
 
     # -- what wakes it -------------------------------------------------------------------------------
 
@@ -277,6 +343,7 @@ class Service:
                     store.read()
                     if store.wait(5.0):
                         self._wakeup.set()
+                        self._desk.stir()
                 except StoreError:
                     # The control loop meets the same trouble, and tells of it.
                     self._clock.sleep(1.0)

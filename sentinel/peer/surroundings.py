@@ -6,6 +6,7 @@ what becomes of a fleet when that happens.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -22,7 +23,10 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import View
 from sentinel.model.worker import Proof
+from sentinel.peer.beat import Room
+from sentinel.peer.desk import MakeDesk
 from sentinel.peer.host import Host
+from sentinel.peer.memory_desk import open_desk
 from sentinel.peer.overseer import Overseer, SupervisorProcess
 from sentinel.peer.run.spec import RunSpec
 from sentinel.peer.signals import Signals
@@ -40,12 +44,13 @@ class Thread(Protocol):
 
 
 class Interruptions(Protocol):
-    """SIGTERM and SIGINT as a count."""
+    """SIGTERM and SIGINT as a count, and SIGHUP as another."""
 
     count: int
+    hangups: int
 
-    def heeded(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Count them, and call ``wake`` for each."""
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> AbstractContextManager[None]:
+        """Count them (``hangups`` only when asked to), and call ``wake`` for each."""
 
 
 class Home(Protocol):
@@ -104,6 +109,14 @@ def standard_streams() -> tuple[int, int, int]:
     return copies[0], copies[1], copies[2]
 
 
+def machine_room(folder: Path) -> Room:
+    """How full memory is, and the disk that ``folder`` is on; zero for what cannot be read."""
+    with contextlib.suppress(OSError):
+        disk = psutil.disk_usage(str(folder)).percent
+        return Room(memory_percent=psutil.virtual_memory().percent, disk_percent=disk)
+    return Room()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """The machine, as a daemon or a guard sees it; by default the real one."""
@@ -112,10 +125,13 @@ class Surroundings:
     signals: Callable[[], Interruptions] = Signals
     home: MakeHome = Host
     supervise: Supervise = SupervisorProcess
+    desk: MakeDesk = open_desk
     streams: Callable[[], tuple[int, int, int]] = standard_streams
     pid: Callable[[], int] = os.getpid
     #: Percent of all processors' time that was used since the last call.
     cpu_percent: Callable[[], float] = psutil.cpu_percent
+    #: How full memory and the disk under a folder are.
+    room: Callable[[Path], Room] = machine_room
 
 
 #: The machine that this process runs on.

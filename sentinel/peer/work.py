@@ -15,7 +15,9 @@ from sentinel.clock import Clock
 from sentinel.errors import BadRecord, SentinelError
 from sentinel.fleet import tasks
 from sentinel.fleet.view import View
+from sentinel.model.counts import Counts
 from sentinel.model.task import Ending, Fence, Task
+from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.endings import Outcome, outcome_of
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
@@ -48,10 +50,15 @@ class Counters:
     """What this incarnation did, for people."""
 
     claimed: int = 0
+    lost_claims: int = 0
     ended: int = 0
     conflicts: int = 0
     stale_results: int = 0
     failovers: int = 0
+
+    def frozen(self) -> Counts:
+        """The numbers as they are now, for a beat."""
+        return Counts(**dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(slots=True)
@@ -87,10 +94,12 @@ class Work:
         plan: Plan,
         ended: Callable[[RunSpec], None],
         counters: Counters,
+        desk: Desk | None = None,
     ) -> None:
         self._options = options
         self._transactor = transactor
         self._overseer = overseer
+        self._desk = desk if desk is not None else NoDesk()
         self._lease = lease
         self._plan = plan
         self._ended = ended
@@ -102,6 +111,10 @@ class Work:
         self.empty = False
         #: Whether the overseer died without saying so.
         self.gone = False
+
+    def reconfigure(self, options: PeerOptions) -> None:
+        """Stop runs by these options from now on."""
+        self._options = options
 
     @property
     def _clock(self) -> Clock:
@@ -129,6 +142,7 @@ class Work:
             self._endings[claimed.id] = _Known(fence, ending, None)
             return
         if self._lease.fenced is None:
+            spec = self._desk.admit(spec, fence)
             self._running[spec.run] = _Running(fence, spec)
             self._overseer.start(spec)
 
@@ -139,6 +153,7 @@ class Work:
                 case Ended(end):
                     run = self._running.pop(end.run, None)
                     if run is not None:
+                        self._desk.dismiss(run.fence)
                         self._over.append((run, end))
                 case Started(name, _):
                     if name in self._running:
@@ -146,6 +161,7 @@ class Work:
                 case Refused(name, why):
                     run = self._running.pop(name, None)
                     if run is not None:
+                        self._desk.dismiss(run.fence)
                         ending = Ending(cause="drained", message=why)
                         self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
                 case Fenced():
@@ -200,7 +216,7 @@ class Work:
         if end.cause == "exit" and end.ended_at >= self._lease.deadline:
             # It outlived the right to its lease: somebody else may have begun it anew.
             end = dataclasses.replace(end, cause="fenced", exit_code=None)
-        return outcome_of(end, run.spec, started=run.started)
+        return outcome_of(end, run.spec, self._options.redactor, started=run.started)
 
     def finishes(self, view: View) -> Iterator[Planned]:
         """Transactions that record endings; stale ones are dropped here, with both epochs in the log."""

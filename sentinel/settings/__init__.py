@@ -8,13 +8,24 @@ settings imports this package only then.
 from __future__ import annotations
 
 from sentinel.settings.catalogue import Effective, KeyDoc, documented_keys, effective
-from sentinel.settings.fleet_wide import GitHub, Heartbeat, LoadBalancer, Locking, MemorySync, Retention
+from sentinel.settings.fleet_wide import (
+    Alerts,
+    GitHub,
+    Heartbeat,
+    LoadBalancer,
+    Locking,
+    MemorySync,
+    Retention,
+)
 from sentinel.settings.loading import load
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, TaskDefaults, Tasks, Worker
+from sentinel.settings.scaling import AutoScaling
 from sentinel.settings.tree import DEFAULT_LEASE, Settings, StoreKind, store_kind
 
 __all__ = [
     "DEFAULT_LEASE",
+    "Alerts",
+    "AutoScaling",
     "Effective",
     "Execution",
     "Failover",

@@ -35,6 +35,8 @@ class KeyDoc:
     meaning: str
     #: Whether every peer must have the same value.
     fleet: bool
+    #: Whether a running worker heeds a change of it on SIGHUP; others wait for the next start.
+    live: bool = False
 
 
 def documented_keys() -> list[KeyDoc]:
@@ -55,6 +57,7 @@ def _doc(key: Key) -> KeyDoc:
         range=key.range,
         meaning=key.meaning,
         fleet=key.scope == "fleet",
+        live=key.live,
     )
 
 
@@ -85,7 +88,10 @@ def effective(settings: Settings) -> Iterator[Effective]:
         yield Effective(
             name=key.python,
             setting=_doc(key),
-            value=_shown(key, _filled(key, node, settings)),
+            # Words of a command that came through a reference may hold a secret; a name of a region does not.
+            value=MASK
+            if key.kind == "list" and settings.hides(key.python)
+            else _shown(key, _filled(key, node, settings)),
             origin=settings.origin_of(key.python),
         )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
+from sentinel.settings.issues import Issues
 from sentinel.settings.key import setting
 from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
 
@@ -45,6 +46,7 @@ class Heartbeat(Section):
         "Whether workers take over the work of silent ones.",
         json="distributed.heartbeat.recoveryEnabled",
         scope="fleet",
+        live=True,
     )
 
 
@@ -103,6 +105,7 @@ class LoadBalancer(Section):
         json="distributed.loadBalancer.strategy",
         values=ID_RULE,
         scope="fleet",
+        live=True,
     )
     options: BalancerOptions = setting(
         {},
@@ -112,6 +115,7 @@ class LoadBalancer(Section):
         env=(),
         values="an object",
         scope="fleet",
+        live=True,
     )
     affinity_enabled: Switch = setting(
         True,
@@ -119,6 +123,7 @@ class LoadBalancer(Section):
         "it lives; with every strategy.",
         json="distributed.loadBalancer.affinityEnabled",
         scope="fleet",
+        live=True,
     )
     rebalance_interval: Number = setting(
         60.0,
@@ -129,6 +134,7 @@ class LoadBalancer(Section):
         le=86_400,
         scope="fleet",
         **_MS,
+        live=True,
     )
     pattern: Literal["peer_to_peer", "master_worker", "hierarchical"] = setting(
         "peer_to_peer",
@@ -152,7 +158,8 @@ class MemorySync(Section):
 
     interval: Number = setting(
         5.0,
-        f"Pause between two reads of shared memory. {_LATER}",
+        "Time within which a queued write of shared memory lands; also how old a read of a remote store may "
+        "be, and the pause between two looks for values that have expired.",
         json="distributed.memorySync.intervalMs",
         ge=0.1,
         le=3600,
@@ -161,19 +168,75 @@ class MemorySync(Section):
     )
     conflict_resolution: Id = setting(
         "last_write_wins",
-        f"Name of the rule for two writers of one key. {_LATER}",
+        "Name of the rule for two writers of one key: `last_write_wins`, `compare_and_swap`, `merge`, or one "
+        "that an installed package brings.",
         json="distributed.memorySync.conflictResolution",
         values=ID_RULE,
         scope="fleet",
     )
     cache_size: Whole = setting(
         1000,
-        f"How many values each worker keeps in its cache. {_LATER}",
+        "How many values each worker and each program keeps in its cache.",
         json="distributed.memorySync.cacheSize",
         unit="values",
         ge=0,
         le=1_000_000,
         scope="fleet",
+    )
+
+
+class Alerts(Section):
+    """From where on something is a condition of the fleet; see ``sentinel cluster health``."""
+
+    utilization: Number = setting(
+        90.0,
+        "Part of all slots in use above which the fleet is too busy.",
+        json="distributed.alerts.utilizationPercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+        live=True,
+    )
+    healthy: Number = setting(
+        75.0,
+        "Part of the expected workers below which too few are healthy.",
+        json="distributed.alerts.healthyPercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+        live=True,
+    )
+    queue: Whole = setting(
+        100,
+        "Waiting tasks above which the queue is too long.",
+        json="distributed.alerts.queueLength",
+        unit="tasks",
+        ge=0,
+        le=1_000_000,
+        scope="fleet",
+        live=True,
+    )
+    failures: Number = setting(
+        5.0,
+        "Part of the runs that ended lately above which too many fail.",
+        json="distributed.alerts.failurePercent",
+        unit="percent",
+        ge=0,
+        le=100,
+        scope="fleet",
+        live=True,
+    )
+    interval: Number = setting(
+        30.0,
+        "Pause between two looks of a worker for what is wrong with the fleet; two must agree for an alert.",
+        json="distributed.alerts.intervalSeconds",
+        unit="seconds",
+        ge=1,
+        le=86_400,
+        scope="fleet",
+        live=True,
     )
 
 
@@ -196,10 +259,47 @@ class GitHub(Section):
     )
     token: SecretStr | None = setting(
         None,
-        f"Access token; never shown. {_LATER}",
+        "Access token for a store on GitHub; never shown. SENTINEL_TOKEN_FILE, if set, goes before it.",
         json="github.token",
         env=("GITHUB_TOKEN",),
     )
+    issues: Issues = Issues()
+    pushes_per_minute: Number = setting(
+        6.0,
+        "Pushes to the repository that all workers together are paced to; what GitHub recommends. 0 means no "
+        "limit, for a server of your own.",
+        json="github.limits.pushesPerMinute",
+        ge=0,
+        le=100_000,
+        scope="fleet",
+    )
+    reads_per_second: Number = setting(
+        15.0,
+        "Reads of the repository by git, of which all workers together take a third; what GitHub recommends. "
+        "0 means no limit.",
+        json="github.limits.readsPerSecond",
+        ge=0,
+        le=100_000,
+        scope="fleet",
+    )
+    requests_per_hour: Number | None = setting(
+        None,
+        "Requests to the API that the fleet is paced to, if that is to be less than the token has. 0 means "
+        "no limit.",
+        json="github.limits.requestsPerHour",
+        ge=0,
+        le=1_000_000,
+        shown_default="what GitHub tells, 5,000 before it does",
+        scope="fleet",
+    )
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by the names of `sentinel.fleet.pacing.Forecast`."""
+        given = {"pushes_a_minute": self.pushes_per_minute, "reads_a_second": self.reads_per_second}
+        if self.requests_per_hour is not None:
+            given["requests_an_hour"] = self.requests_per_hour
+        return given
 
 
 class Retention(Section):

@@ -69,6 +69,8 @@ class Key:
     default: str
     meaning: str
     scope: Scope
+    #: Whether a running worker heeds a change of it on SIGHUP.
+    live: bool
 
     @property
     def python(self) -> str:
@@ -131,6 +133,7 @@ def setting(
     values: str = "",
     shown_default: str = "",
     scope: Scope = "worker",
+    live: bool = False,
 ) -> Any:
     """A pydantic field that also says where its value may come from; the parameters are those of `Key`.
 
@@ -157,6 +160,7 @@ def setting(
                 "default": shown,
                 "meaning": meaning,
                 "scope": scope,
+                "live": live,
             }
         },
         **limits,

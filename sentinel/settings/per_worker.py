@@ -145,6 +145,7 @@ class Tasks(Section):
         env=(),
         values="an object of command templates",
         scope="fleet",
+        live=True,
     )
     defaults: TaskDefaults = TaskDefaults()
 
@@ -159,6 +160,7 @@ class Execution(Section):
         unit="bytes",
         ge=1024,
         le=1_073_741_824,
+        live=True,
     )
     memory_limit_bytes: Whole | None = setting(
         None,
@@ -168,6 +170,7 @@ class Execution(Section):
         ge=16_777_216,
         le=1_099_511_627_776,
         shown_default="no limit",
+        live=True,
     )
     process_limit: Whole | None = setting(
         1024,
@@ -176,6 +179,7 @@ class Execution(Section):
         unit="processes",
         ge=1,
         le=1_000_000,
+        live=True,
     )
     grace: Number = setting(
         5.0,
@@ -184,12 +188,14 @@ class Execution(Section):
         unit="seconds",
         ge=0,
         le=300,
+        live=True,
     )
     pass_env: tuple[Variable, ...] = setting(
         (),
         "Environment variables that tasks get from the worker, besides the few that all get.",
         json="execution.passEnv",
         values="names of variables (in the environment separated by commas)",
+        live=True,
     )
 
 
@@ -235,4 +241,5 @@ class Log(Section):
         json="log.level",
         env=("SENTINEL_LOG_LEVEL", "LOG_LEVEL"),
         values="debug, info, warning or error",
+        live=True,
     )

@@ -10,10 +10,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sentinel.errors import ConfigurationError
 from sentinel.model.lease import LeaseTimes
-from sentinel.settings.fleet_wide import GitHub, Heartbeat, LoadBalancer, Locking, MemorySync, Retention
+from sentinel.settings.fleet_wide import (
+    Alerts,
+    GitHub,
+    Heartbeat,
+    LoadBalancer,
+    Locking,
+    MemorySync,
+    Retention,
+)
 from sentinel.settings.key import Key, keys_of, setting
 from sentinel.settings.per_worker import Execution, Failover, Local, Log, State, Tasks, Worker
 from sentinel.settings.rules import StorePlace, Switch
+from sentinel.settings.scaling import AutoScaling
 
 StoreKind = Literal["local", "remote"]
 
@@ -50,6 +59,8 @@ class Settings(BaseSettings):
     locking: Locking = Locking()
     load_balancer: LoadBalancer = LoadBalancer()
     memory_sync: MemorySync = MemorySync()
+    alerts: Alerts = Alerts()
+    auto_scaling: AutoScaling = AutoScaling()
     github: GitHub = GitHub()
     retention: Retention = Retention()
     worker: Worker = Worker()

@@ -22,7 +22,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from sentinel.model.codec import Document
 
@@ -115,6 +115,34 @@ class Entry:
     notes: tuple[str, ...]
 
 
+class Rode(enum.Enum):
+    """What is known of a ride that did not come to an outcome."""
+
+    #: Certainly not applied.
+    NOT = "not"
+    #: It may have been applied, or may be yet.
+    UNKNOWN = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ride:
+    """A write of one register that goes along with a commit."""
+
+    name: str
+    document: Document
+    expect: Expected
+
+
+class Rider(Protocol):
+    """Whoever has a register written when something else is sent anyway; see `Store.carry`."""
+
+    def ride(self) -> Ride | None:
+        """What to take along, asked for just before it is sent; None when there is nothing now."""
+
+    def rode(self, ride: Ride, outcome: Committed | Conflicted | Rode) -> None:
+        """What became of it: told once for each ride, before `Store.carry` returns or raises."""
+
+
 class Snapshot(ABC):
     """A consistent, immutable view of all documents at one revision."""
 
@@ -173,6 +201,14 @@ class Store(ABC):
         Raises `Unavailable` (certainly nothing was applied) or `OutcomeUnknown` (send the very same
         transactions again to learn what became of them).
         """
+
+    def carry(self, transactions: Sequence[Transaction], rider: Rider) -> list[Outcome]:
+        """`commit`, and let ``rider`` have a register written on the same way, where every way costs.
+
+        Never atomically: either may be applied without the other.
+        """
+        del rider  # a way that costs nothing is not shared
+        return self.commit(transactions)
 
     @abstractmethod
     def publish(self, name: str, document: Written, expect: Expected) -> Committed | Conflicted:

@@ -12,10 +12,11 @@ The mirror is a cache. When it is damaged it is set aside, and made anew from th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,6 +81,17 @@ class _MirrorObjects(Objects):
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Update:
+    """What one ref on the server is to become."""
+
+    ref: str
+    #: None: the ref is to be no longer.
+    commit: pygit2.Oid | None
+    #: Where it has to be before; None: it must be absent.
+    expected: pygit2.Oid | str | None
+
+
 class Mirror:
     """A bare repository of our own, and git calls between it and ``location``.
 
@@ -87,9 +99,17 @@ class Mirror:
     """
 
     def __init__(
-        self, location: Location, *, state_folder: Path | None, environ: Mapping[str, str], timeout: float
+        self,
+        location: Location,
+        *,
+        state_folder: Path | None,
+        environ: Mapping[str, str],
+        timeout: float,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.location = location
+        #: Called before git is; for credentials that do not last.
+        self._prepare = prepare
         self.timeout = timeout
         self._environ = environ
         self._parent = None if state_folder is None else state_folder / "mirrors"
@@ -165,6 +185,8 @@ class Mirror:
 
     def ensure(self) -> None:
         """See to it that the repository is ours, there, and sound, as far as is known."""
+        if self._prepare is not None:
+            self._prepare()
         if self._slot is None or not self._slot.ours:
             log.warning("the mirror %s was deleted; another is made", self.path)
             self._leave()
@@ -360,23 +382,34 @@ class Mirror:
 
         ``size`` is about how many bytes go over the wire beyond a few thousand.
         """
+        (answer,) = self.send_each([Update(ref, commit, expected)], size=size)
+        return answer
+
+    def send_each(self, updates: Sequence[Update], *, size: int = 0) -> list[Answer]:
+        """`send` several on one way, each with its own expectation and answer: never all or nothing."""
         self.ensure()
-        lease = f"--force-with-lease={ref}:{expected or ''}"
-        refspec = f"{commit or ''}:{ref}"
         timeout = self.timeout + size / SLOWEST_LINK
         ran = self._git(
             self.path,
             "push",
             "--porcelain",
             "--no-verify",
-            lease,
+            *(f"--force-with-lease={update.ref}:{update.expected or ''}" for update in updates),
             self.location.url,
-            refspec,
+            *(f"{update.commit or ''}:{update.ref}" for update in updates),
             timeout=timeout,
         )
-        answer = judge_push(ran, ref, repeated=self._is_http)
         if ran.status is None:
             self._sweep_locks()
+        answers = [self._judge(ran, update.ref) for update in updates]
+        told = ", ".join(
+            f"{update.ref} {answer.pushed.value}" for update, answer in zip(updates, answers, strict=True)
+        )
+        log.debug("pushed %s", told)
+        return answers
+
+    def _judge(self, ran: Ran, ref: str) -> Answer:
+        answer = judge_push(ran, ref, repeated=self._is_http)
         if answer.pushed is Pushed.FAILED and damaged_here(ran):
             self.objects.broken = True
         if answer.pushed in (Pushed.FAILED, Pushed.UNKNOWN):

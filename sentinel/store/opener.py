@@ -28,14 +28,12 @@ class StoreOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opener:
-    """How to open and create the stores of one URL scheme; both are ``module:function``."""
+    """How to open and create the stores of one URL scheme; all are ``module:function``."""
 
     #: ``local`` when all peers are on this host, which decides default intervals.
     kind: Literal["local", "remote"]
     open: str
     create: str
-    #: ``module:function`` that makes the budget of a store with limits; see `sentinel.fleet.pacing`.
-    budget: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
@@ -45,7 +43,49 @@ OPENERS: dict[str, Opener] = {
         ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
         Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
     ),
+    "github": Opener(
+        "remote",
+        "sentinel.github.opening:open_git",
+        "sentinel.github.opening:create_git",
+    ),
+    "github+api": Opener(
+        "remote",
+        "sentinel.github.opening:open_api",
+        "sentinel.github.opening:create_api",
+    ),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extras:
+    """What stores of one scheme come with besides; each is ``module:function``, or None."""
+
+    #: Makes the budget of a store with limits: see `sentinel.fleet.pacing`.
+    budget: str | None = None
+    #: Tries what the credentials may do there: see `sentinel.fleet.access`.
+    examine: str | None = None
+    #: Says what is left of the limits.
+    limits: str | None = None
+    #: Sets up what belongs to the place besides the store itself.
+    furnish: str | None = None
+    #: Makes what peers do there besides tasks: see `sentinel.fleet.duty`.
+    duties: str | None = None
+
+
+_GITHUB = Extras(
+    budget="sentinel.github.governor:open_governor",
+    examine="sentinel.github.access:examine",
+    limits="sentinel.github.access:limits",
+    furnish="sentinel.github.furniture:furnish",
+    duties="sentinel.github.duty:duties",
+)
+#: Scheme → its extras.
+EXTRAS: dict[str, Extras] = {"github": _GITHUB, "github+api": _GITHUB}
+
+
+def extras_of(url: str) -> Extras:
+    """The extras of a store URL; none for one of another scheme."""
+    return EXTRAS.get(url.partition("://")[0], Extras())
 
 
 def scheme_of(url: str) -> str:

@@ -14,7 +14,7 @@ import logging
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pygit2
 
@@ -42,6 +42,8 @@ from sentinel.store.base import (
     Outcome,
     Refused,
     Register,
+    Rider,
+    Rode,
     Snapshot,
     Store,
     Transaction,
@@ -53,7 +55,7 @@ from sentinel.store.git_answers import Answer, Pushed
 from sentinel.store.high_water import HighWater
 from sentinel.store.history import Range, contains, entries, search
 from sentinel.store.location import Location, locate
-from sentinel.store.mirror import SESSION_REFS, Mirror
+from sentinel.store.mirror import SESSION_REFS, Mirror, Update
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.pace import JITTER, Pace
@@ -89,7 +91,8 @@ class _Sent:
 class RemoteStore(Store):
     """One client of a repository on a Git server.
 
-    ``timeout`` is what one exchange with the server may take, in seconds. Raises `NotAStore` when there is no
+    ``timeout`` is what one exchange with the server may take, in seconds; ``prepare`` is called before each,
+    for credentials that do not last. Raises `NotAStore` when there is no
     fleet of this kind, `Unavailable` when the server cannot be reached, `ConfigurationError` without a git.
     """
 
@@ -103,6 +106,7 @@ class RemoteStore(Store):
         environ: Mapping[str, str],
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock if clock is not None else SystemClock()
         self._rng = rng if rng is not None else system_random()
@@ -110,7 +114,11 @@ class RemoteStore(Store):
         self._actor = options.actor
         self._location = location
         self._mirror = Mirror(
-            location, state_folder=options.state_folder, environ=environ, timeout=options.timeout
+            location,
+            state_folder=options.state_folder,
+            environ=environ,
+            timeout=options.timeout,
+            prepare=prepare,
         )
         self._high_water = HighWater(options.state_folder)
         self._pace = Pace()
@@ -119,6 +127,8 @@ class RemoteStore(Store):
         self._landed: dict[str, str] = {}
         #: Transactions whose fate is unknown → the commit that they were sent in.
         self._open: dict[str, _Sent] = {}
+        #: Who has something that the next push of the state is to take along.
+        self._rider: Rider | None = None
         self._last: GitSnapshot | None = None
         self._last_objects: Objects | None = None
         self._fleet: Expected | None = None
@@ -204,6 +214,13 @@ class RemoteStore(Store):
 
     # -- committing -----------------------------------------------------------------------------------
 
+    def carry(self, transactions: Sequence[Transaction], rider: Rider) -> list[Outcome]:
+        self._rider = rider
+        try:
+            return self.commit(transactions)
+        finally:
+            self._rider = None
+
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if not transactions:
             return []
@@ -287,11 +304,13 @@ class RemoteStore(Store):
         return self._mirror.objects.write_commit(text, author, tree, parents)
 
     def _attempts(self) -> Iterator[None]:
-        """Yield for each try, with growing random pauses between."""
+        """Yield for each try, with growing random pauses between; where a try takes long, longer ones."""
         pause = 0.02
         for _ in range(_TRIES):
+            began = self._clock.now()
             yield
-            self._clock.sleep(self._rng.uniform(0.0, pause))
+            took = min(self._clock.now() - began, _LONGEST_PAUSE)
+            self._clock.sleep(self._rng.uniform(0.0, max(pause, took)))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _deliver(self, sent: _Sent, *, again: bool = False) -> Answer:
@@ -331,8 +350,31 @@ class RemoteStore(Store):
             base = GitSnapshot(self._mirror.objects, sent.base)
             sent.commit = self._build(base, sent.transactions).commit
         size = 0 if len(sent.transactions) < 20 else len(sent.transactions) * 1000
-        answer = self._mirror.send(STATE_REF, sent.commit, sent.base, size=size)
+        answer = self._send_with_ride(Update(STATE_REF, sent.commit, sent.base), size)
         sent.doubtful = sent.doubtful or answer.pushed in (Pushed.UNKNOWN, Pushed.CONTESTED)
+        return answer
+
+    def _send_with_ride(self, update: Update, size: int) -> Answer:
+        """Send ``update``, and what the rider wants to have taken along; the first push alone takes it."""
+        rider, self._rider = self._rider, None
+        ride = None if rider is None else rider.ride()
+        if rider is None or ride is None:
+            (answer,) = self._mirror.send_each([update], size=size)
+            return answer
+        outcome: Committed | Conflicted | Rode = Rode.NOT
+        try:
+            expected = None if ride.expect is ABSENT else ride.expect
+            if expected is not None and not _OBJECT_ID.fullmatch(expected):
+                outcome = Conflicted((ride.name,))
+                (answer,) = self._mirror.send_each([update], size=size)
+                return answer
+            along = Update(SESSION_REFS + ride.name, self._session(encode_document(ride.document)), expected)
+            # Should anything go wrong from here on, it may be on its way.
+            outcome = Rode.UNKNOWN
+            answer, others = self._mirror.send_each([update, along], size=size)
+            outcome = _rode(others, along)
+        finally:
+            rider.rode(ride, outcome)
         return answer
 
     def _where(self, sent: _Sent, answer: Answer) -> Range:
@@ -461,12 +503,16 @@ class RemoteStore(Store):
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
                 return names
-            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED):
-                # Kept or not, keeping once more does no harm.
+            if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED, Pushed.UNKNOWN):
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
             parent = self._mirror.fetch_first_of_artifacts(ref)
+            if parent is not None:
+                self._artifacts = {ref: parent}
             if parent == commit:
                 return names
+            if answer.pushed is Pushed.UNKNOWN:
+                # Kept or not, keeping once more does no harm.
+                raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
         raise Unavailable(f"{ref} of {self._location.store} was moved by others at every try; try again")
 
     def kept(self, name: str) -> bytes | None:
@@ -513,6 +559,18 @@ class RemoteStore(Store):
 
     def close(self) -> None:
         self._mirror.close()
+
+
+def _rode(answer: Answer, update: Update) -> Committed | Conflicted | Rode:
+    match answer.pushed:
+        case Pushed.LANDED:
+            return Committed(str(update.commit))
+        case Pushed.MOVED:
+            return Conflicted((update.ref.removeprefix(SESSION_REFS),))
+        case Pushed.FAILED | Pushed.REFUSED:
+            return Rode.NOT
+        case _:
+            return Rode.UNKNOWN
 
 
 _warned: set[str] = set()

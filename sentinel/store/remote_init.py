@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -35,7 +36,17 @@ def create_remote(url: str, options: StoreOptions, *, dry_run: bool = False) -> 
     reached, `NotAStore` for a branch of that name that is somebody else's, and `Rejected` when the server
     does not take the branch.
     """
-    location = locate(url)
+    return create_at(locate(url), options, dry_run=dry_run)
+
+
+def create_at(
+    location: Location,
+    options: StoreOptions,
+    *,
+    dry_run: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> list[str]:
+    """The same at a location, with credentials from ``environ``. Raises the same, but for a wrong URL."""
     warn_in_the_clear(location)
     verb = "Would make" if dry_run else "Made"
     done = []
@@ -46,7 +57,7 @@ def create_remote(url: str, options: StoreOptions, *, dry_run: bool = False) -> 
             if dry_run:
                 return [*done, f"{verb} the branch sentinel/state in it."]
             _make_repository(path)
-    mirror = Mirror(location, state_folder=options.state_folder, environ=os.environ, timeout=options.timeout)
+    mirror = Mirror(location, state_folder=options.state_folder, environ=environ, timeout=options.timeout)
     try:
         head = mirror.fetch(state=True, sessions=False)
         if head is None:

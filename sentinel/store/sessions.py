@@ -32,9 +32,20 @@ def check_name(name: str) -> None:
         raise ValueError(f"the register name {name!r} is not lower-case hexadecimal")
 
 
+def session_text(data: bytes, nonce: str) -> str:
+    """The commit message that holds the canonical bytes ``data``."""
+    return data.decode("utf-8") + _END.decode() + nonce + "\n"
+
+
+def split_text(text: bytes) -> bytes:
+    """The document in a commit message, or all of it where nobody of ours wrote it."""
+    document, mark, _ = text.rpartition(_END)
+    return document if mark else text
+
+
 def write(repository: pygit2.Repository, data: bytes, author: pygit2.Signature, nonce: str) -> pygit2.Oid:
     """A new version of a session that holds the canonical bytes ``data``."""
-    text = data.decode("utf-8") + _END.decode() + nonce + "\n"
+    text = session_text(data, nonce)
     return repository.create_commit(None, author, author, text, repository.TreeBuilder().write(), [])
 
 
@@ -50,9 +61,7 @@ def read(objects: Objects, name: str, oid: pygit2.Oid) -> Register:
         _, data = objects.repository.odb.read(oid)
     except (pygit2.GitError, KeyError) as error:
         raise objects.damaged(oid) from error
-    text = data.partition(b"\n\n")[2]
-    document, mark, _ = text.rpartition(_END)
     try:
-        return Register(version, decode_document(name, document if mark else text))
+        return Register(version, decode_document(name, split_text(data.partition(b"\n\n")[2])))
     except BadRecord as bad:
         return Register(version, None, bad.reason)

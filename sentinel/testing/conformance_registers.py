@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected, Register, Store, Written
-from sentinel.testing.workbench import StoreBench, landed, transaction
+from sentinel.testing.workbench import Passenger, StoreBench, landed, transaction
 
 NAME = "0123456789abcdef0123456789abcdef"
 OTHER = "ffff456789abcdef0123456789abcdef"
@@ -150,6 +150,25 @@ class RegisterConformance:
         document = bench.client().published()[NAME].document
         assert document is not None
         assert document["seq"] == 40
+
+    def test_carrying_commits_like_a_commit_and_tells_what_became_of_a_ride(
+        self, one: Store, two: Store
+    ) -> None:
+        passenger = Passenger(NAME, beat(one, {"seq": 1}, ABSENT))
+        (outcome,) = one.carry([transaction({"tasks/a": ABSENT}, {"tasks/a": {}})], passenger)
+        assert isinstance(outcome, Committed)
+        assert two.read().get("tasks/a") == {"format": 1}
+        assert len(passenger.landed) == len(passenger.outcomes) == passenger.asked <= 1
+        for told in passenger.landed:
+            assert dict(two.published()) == {NAME: Register(told.revision, {"format": 1, "seq": 2})}
+
+    def test_a_ride_that_loses_does_not_keep_the_commit_from_landing(self, one: Store, two: Store) -> None:
+        beat(one, {"seq": 1}, ABSENT)
+        passenger = Passenger(NAME, "no-such-version")
+        (outcome,) = one.carry([transaction({"tasks/a": ABSENT}, {"tasks/a": {}})], passenger)
+        assert isinstance(outcome, Committed)
+        assert passenger.outcomes == [Conflicted((NAME,))] * passenger.asked
+        assert two.published()[NAME].document == {"format": 1, "seq": 1}
 
     def test_kept_blobs_are_found_by_the_names_they_were_given(self, one: Store, two: Store) -> None:
         blobs = [b"", b"a log\n", bytes(range(256)) * 1000]

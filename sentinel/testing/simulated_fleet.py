@@ -34,13 +34,16 @@ from typing import Any
 from sentinel.client import Client, ClientOptions
 from sentinel.errors import BadInput, NotFound
 from sentinel.model.lease import LeaseTimes
+from sentinel.model.memory_calls import MemoryPort
 from sentinel.model.task import Task
 from sentinel.peer.run import context
+from sentinel.peer.run.memory import memory
 from sentinel.peer.run.plan import Workshop, plan
 from sentinel.peer.run.registered import registered
 from sentinel.peer.run.spec import RunCause, RunSpec
 from sentinel.peer.work import Plan
 from sentinel.testing.checker import Checker
+from sentinel.testing.simulated_memory import Desks
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.fleet import serve
@@ -74,6 +77,7 @@ class SimulatedFleet:
         self._trace = Trace()
         self._baton = Baton(random.Random(f"{seed}/order"), self._trace.switched)
         self._checker = Checker()
+        self._desks = Desks()
         self._universe = Universe(
             seed=str(seed),
             baton=self._baton,
@@ -85,6 +89,7 @@ class SimulatedFleet:
             folder=folder,
             timeout=TIMES.write_timeout,
             watched=True,
+            desk=self._desks,
         )
         self._slots = slots
         self._machines = {
@@ -183,7 +188,8 @@ class SimulatedFleet:
         order = json.loads(spec.stdin or "{}")
         left: dict[str, Any] = {}
         # A thread of its own, for the stack of a simulated one is small.
-        thread = threading.Thread(target=lambda: left.update(_call(order, spec)), name="task")
+        port = self._desks.port(spec, self._universe.server, self._machines[self._runs_on(spec)])
+        thread = threading.Thread(target=lambda: left.update(_call(order, spec, port)), name="task")
         thread.start()
         thread.join()
         self.executions.append(
@@ -273,13 +279,14 @@ def _make_plan(folder: Path) -> Plan:
     return make
 
 
-def _call(order: dict[str, Any], spec: RunSpec) -> dict[str, Any]:
+def _call(order: dict[str, Any], spec: RunSpec, port: MemoryPort) -> dict[str, Any]:
     """What the function left: ``result`` or ``error``, as a worker's child process would."""
     try:
-        with _environment(spec):
+        with _environment(spec), memory.through(port):
             value = registered()[order["type"]].function(*order["positional"], **order["args"])
             if inspect.iscoroutine(value):
                 value = asyncio.run(value)
+            port.flush()
         return {"result": json.loads(json.dumps(value, allow_nan=False))}
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is the task's error
         return {"error": {"kind": type(error).__name__, "message": str(error)}}

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from sentinel.fleet.patterns import Pattern
 from sentinel.model.lease import LeaseTimes
 from sentinel.testing.checker import Checker, Violation
 from sentinel.testing.simulation.baton import Baton
@@ -37,6 +38,7 @@ from sentinel.testing.simulation.workload import (
     Person,
     Wishes,
     hold_tickets,
+    keep_values,
     look_on,
     prune_locks,
     run_guarded,
@@ -74,6 +76,8 @@ class SimulationOptions:
     seconds: float = 8.0
     #: Tasks that one peer runs at a time.
     slots: int = 3
+    #: Who assigns tasks to whom.
+    pattern: Pattern = "peer_to_peer"
     #: Fault → how often it happens compared with the others.
     faults: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(FAULTS))
     #: Mean virtual seconds between two faults.
@@ -84,6 +88,8 @@ class SimulationOptions:
     paced: bool | None = None
     #: Whether scripts hold locks, too.
     locks: bool = True
+    #: Whether programs keep values in shared memory, too.
+    memory: bool = False
     #: Share of the tasks that take their worker down.
     deadly: float = 0.01
     #: Share of the tasks that only one worker can run.
@@ -157,6 +163,7 @@ class _Simulation:
             times=self._times,
             poll=self._times.interval,
             slots=options.slots,
+            pattern=options.pattern,
             paced=random.Random(f"{seed}/paced").random() < _PACED
             if options.paced is None
             else options.paced,
@@ -241,6 +248,10 @@ class _Simulation:
             ]
             people.append(self._others[0].process("pruner", lambda process: prune_locks(process, until)))
             self._guard_later(random.Random(f"{self._seed}/guards"), 1)
+        if options.memory:
+            people += [
+                desk.process("program", lambda process: keep_values(process, until)) for desk in self._others
+            ]
         return people
 
     def _guard_later(self, rng: random.Random, number: int) -> None:

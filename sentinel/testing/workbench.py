@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Self, TypeVar
 
 from sentinel.model.codec import Document
-from sentinel.store.base import Committed, Expected, Outcome, Store, Transaction, Written
+from sentinel.store.base import (
+    Committed,
+    Conflicted,
+    Expected,
+    Outcome,
+    Ride,
+    Rode,
+    Store,
+    Transaction,
+    Written,
+)
 
 T = TypeVar("T")
 
@@ -89,6 +99,31 @@ class StoreBench(ABC):
             raise TimeoutError(f"the store did not answer a thread within {_PATIENCE:g} s")
         if failures:
             raise failures[0]
+
+
+class Passenger:
+    """A rider that has ``{"seq": 2}`` written to a register over ``expect``, each time that it is asked."""
+
+    def __init__(self, name: str, expect: Expected) -> None:
+        self._ride = Ride(name=name, document={"seq": 2}, expect=expect)
+        self.asked = 0
+        #: What it was told, in order.
+        self.outcomes: list[Committed | Conflicted | Rode] = []
+
+    @property
+    def landed(self) -> list[Committed]:
+        """The rides that were applied."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Committed)]
+
+    def ride(self) -> Ride:
+        """See `sentinel.store.base.Rider`."""
+        self.asked += 1
+        return self._ride
+
+    def rode(self, ride: Ride, outcome: Committed | Conflicted | Rode) -> None:
+        """See `sentinel.store.base.Rider`."""
+        assert ride is self._ride
+        self.outcomes.append(outcome)
 
 
 def transaction(

@@ -132,22 +132,26 @@ def run(place: Place) -> Run:
 class Worked:
     """A worker of this store that claims and ends what the test says."""
 
-    def __init__(self, place: Place, worker: str = "w1", hostname: str = "h") -> None:
+    def __init__(
+        self, place: Place, worker: str = "w1", hostname: str = "h", ttl: float = 3e9, **more: Any
+    ) -> None:
         self.place = place
         self.worker = worker
         self.incarnation = f"inc-{worker}"
         with place.client() as client:
             transactor = client._transactor
             at = "2026-11-22T00:00:00Z"
-            record = Worker(id=worker, incarnation=self.incarnation, hostname=hostname, types=("shell",))
-            live = Incarnation(id=self.incarnation, worker=worker, ttl=3e9, interval=1, started_at=at)
+            record = Worker(
+                id=worker, incarnation=self.incarnation, hostname=hostname, types=("shell",), **more
+            )
+            live = Incarnation(id=self.incarnation, worker=worker, ttl=ttl, interval=1, started_at=at)
 
             def decide(snapshot: Snapshot) -> tuple[Transaction, None]:
                 return registry.join(transactor.change(snapshot), snapshot, record, live), None
 
             transactor.transact(decide)
             session = Session(
-                incarnation=self.incarnation, worker=worker, seq=1, interval=1, ttl=3e9, sent_at=at
+                incarnation=self.incarnation, worker=worker, seq=1, interval=1, ttl=ttl, sent_at=at
             )
             name = layout.session_register(self.incarnation)
             client.store.publish(name, session.document(), ABSENT)

@@ -27,6 +27,9 @@ def test_a_dry_run_of_any_change_writes_nothing(place: Place) -> None:
         ["tasks", "submit", "--dry-run", "--wait", "shell", "--", "true"],
         ["tasks", "cancel", "--dry-run", "open"],
         ["tasks", "retry", "--dry-run", "over"],
+        ["failover", "run", "--dry-run"],
+        ["cluster", "autoscale", "--dry-run"],
+        ["cluster", "rebalance", "--dry-run"],
         ["locks", "acquire", "--dry-run", "free"],
         ["locks", "renew", "--dry-run", "held", "--epoch", "1"],
         ["locks", "release", "--dry-run", "held", "--epoch", "1"],
@@ -51,7 +54,11 @@ def commands(group: LazyGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str
 def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     assert isinstance(main, LazyGroup)
     changes = {
+        "failover run",
+        "cluster autoscale",
+        "cluster rebalance",
         "init",
+        "github init",
         "worker start",
         "workers remove",
         "tasks submit",
@@ -59,7 +66,9 @@ def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
         "tasks retry",
         "tasks approve",
     }
+    changes |= {f"workers {verb}" for verb in ("cordon", "uncordon", "drain")}
     changes |= {f"locks {verb}" for verb in ("acquire", "renew", "release", "run")}
+    changes |= {"memory set", "memory delete"}
     neither = {"demo", "completion"}
     for path, command in commands(main):
         if isinstance(command, click.Group) or path in neither:

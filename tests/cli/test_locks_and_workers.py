@@ -20,9 +20,9 @@ def test_a_dry_init_makes_nothing(place: Place) -> None:
     assert not new.exists()
 
 
-def test_init_on_github_is_refused_in_this_version(run: Run) -> None:
+def test_init_on_github_needs_credentials(run: Run) -> None:
     ran = run("init", "--repo", "owner/repo")
-    assert (ran.status, "--repo" in ran.said) == (2, True)
+    assert (ran.status, "GITHUB_TOKEN" in ran.said) == (5, True)
 
 
 def test_workers_are_listed_and_shown(place: Place, worked: Worked) -> None:
@@ -35,6 +35,43 @@ def test_workers_are_listed_and_shown(place: Place, worked: Worked) -> None:
 def test_a_live_worker_is_not_removed(place: Place, worked: Worked) -> None:
     ran = place.run("workers", "remove", "w1")
     assert (ran.status, "live on h" in ran.said) == (4, True)
+
+
+def test_a_worker_is_cordoned_and_uncordoned(place: Place, worked: Worked) -> None:
+    assert place.run("workers", "cordon", "w1").stdout == "cordoned worker w1\n"
+    assert place.run("workers", "list", "--status", "cordoned", "-o", "json").json[0]["id"] == "w1"
+    assert place.run("workers", "uncordon", "w1", "-o", "json").json == {"id": "w1", "uncordoned": True}
+    assert place.run("workers", "list", "--free", "1", "-o", "json").json[0]["id"] == "w1"
+
+
+def test_a_rehearsed_cordon_cordons_nobody(place: Place, worked: Worked) -> None:
+    assert place.run("workers", "cordon", "w1", "--dry-run").stdout == "would cordon worker w1\n"
+    assert place.run("workers", "show", "w1", "-o", "json").json["status"] == "online"
+
+
+def test_a_worker_is_told_to_drain(place: Place, worked: Worked) -> None:
+    found = place.run("workers", "drain", "w1", "--deadline", "10m", "-o", "json").json
+    assert found == {"id": "w1", "draining": True, "gone": False}
+
+
+def test_orders_for_a_worker_that_does_not_exist_are_refused(run: Run) -> None:
+    assert [run("workers", verb, "w9").status for verb in ("cordon", "uncordon", "drain")] == [3, 3, 3]
+
+
+def test_workers_are_filtered_by_region_and_role(place: Place) -> None:
+    Worked(place, "w1", region="eu-west-1", role="build")
+    Worked(place, "w2", region="us-east-1", role="build")
+    found = place.run("workers", "list", "--region", "eu-west-1", "--role", "build", "-o", "json").json
+    assert [row["id"] for row in found] == ["w1"]
+
+
+def test_why_tells_the_ground_of_each_worker(place: Place, worked: Worked) -> None:
+    place.run("workers", "cordon", "w1")
+    place.run("tasks", "submit", "shell", "--id", "t", "--", "true")
+    found = place.run("tasks", "why", "t", "-o", "json").json
+    assert (found["code"], found["until"]) == ("cordoned", None)
+    assert found["workers"] == [{"id": "w1", "ground": "cordon", "text": "it is cordoned"}]
+    assert "w1: it is cordoned" in place.run("tasks", "why", "t").stdout
 
 
 def test_health_is_that_of_the_named_the_configured_or_any_worker_of_the_host(place: Place) -> None:

@@ -86,6 +86,18 @@ class Account:
         self.used += 1
         return None
 
+    def told(self, now: float, allowed: Allowances) -> dict[str, object]:
+        """The body of ``rate_limit``."""
+        began = now if self.hour_began is None or now >= self.hour_began + 3600 else self.hour_began
+        used = self.used if began == self.hour_began else 0
+        core = {
+            "limit": allowed.an_hour,
+            "remaining": max(0, allowed.an_hour - used),
+            "used": used,
+            "reset": int(began + 3600),
+        }
+        return {"resources": {"core": core}, "rate": core}
+
     def give_back(self) -> None:
         """The request is not charged after all: it was "not modified"."""
         self.used -= 1

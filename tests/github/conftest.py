@@ -22,6 +22,7 @@ from sentinel.github.credential import credential  # noqa: E402
 from sentinel.github.place import Place, locate  # noqa: E402
 from sentinel.github.shared import Shared  # noqa: E402
 from tests.conftest import Require  # noqa: E402
+from tests.github.contract import Contract  # noqa: E402
 from tests.github.emulator import OWNER, REPO, USERS, Emulator, aliases, token  # noqa: E402
 from tests.github.proxy import Proxy  # noqa: E402
 from tests.github.proxy import proxy as running_proxy  # noqa: E402
@@ -70,14 +71,26 @@ def the_proxy(running_emulator: Emulator) -> Iterator[Proxy]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def contract(tools: Path) -> Contract:
+    """GitHub's own description of its API."""
+    return Contract(tools / "api.github.com.json")
+
+
 @pytest.fixture
-def proxy(the_proxy: Proxy, emulator: Emulator) -> Iterator[Proxy]:
-    """The proxy before the emulator; what a test changes of it is taken back."""
+def proxy(the_proxy: Proxy, emulator: Emulator, contract: Contract) -> Iterator[Proxy]:
+    """The proxy before the emulator; what a test changes of it is taken back.
+
+    Whatever a test sends and is told is judged by GitHub's own description of the API.
+    """
     tokens = dict(the_proxy.tokens)
     the_proxy.reset()
+    the_proxy.watchers.append(contract.watch)
     yield the_proxy
     the_proxy.tokens = tokens
     the_proxy.reset()
+    found, contract.violations = contract.violations, []
+    assert found == []
 
 
 @pytest.fixture(scope="session")

@@ -69,8 +69,13 @@ class Emulator:
         told: dict[str, Any] = json.loads(answer)
         return told
 
+    def set_time(self, wall: float | None) -> None:
+        """Let it be ``wall`` there, in seconds since 1970, from now on; None: the real time again."""
+        self._tell({"now": None if wall is None else round(wall * 1000)})
+
     def reset(self) -> None:
         """Make everything as it was at the beginning."""
+        self.set_time(None)
         self._tell({})
         self._give_permissions()
 

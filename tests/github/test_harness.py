@@ -59,3 +59,15 @@ def test_git_is_served_to_who_has_the_token(github_git: str) -> None:
     url = f"{github_git}/acme/fleet.git/info/refs?service=git-upload-pack"
     answers = [requests.get(url, auth=("x", word), timeout=30) for word in ("wrong", token("robot"))]
     assert [answer.status_code for answer in answers] == [401, 200]
+
+
+def test_the_comments_of_a_repository_are_one_list(api: Api) -> None:
+    for title in ("one", "two"):
+        made = api.send("POST", "repos/acme/fleet/issues", {"title": title}, content=True).body
+        path = f"repos/acme/fleet/issues/{made['number']}/comments"
+        api.send("POST", path, {"body": title}, content=True)
+    listed = list(api.pages("repos/acme/fleet/issues/comments", {"sort": "updated"}))
+    assert [comment["body"] for comment in listed] == ["one", "two"]
+    since = listed[1]["updated_at"]
+    later = api.pages("repos/acme/fleet/issues/comments", {"since": since})
+    assert [comment["body"] for comment in later] == ["two"]

@@ -12,6 +12,7 @@ from tests.house.source import Source, Violation, forbid, python_sources
 
 PUBLIC = [
     "BadInput",
+    "ClaimLost",
     "Client",
     "ConfigurationError",
     "Conflict",
@@ -27,6 +28,7 @@ PUBLIC = [
     "WaitTimeout",
     "__version__",
     "current_task",
+    "memory",
     "task",
 ]
 

@@ -46,6 +46,19 @@ def inside_a_task() -> None:
     assert_type(current.idempotency_key, str)
 
 
+def shared_memory(client: sentinel.Client) -> Any:
+    entry = client.memory.entry("counter", "totals")
+    if entry is not None:
+        assert_type(entry.version, str)
+        assert_type(client.memory.compare_and_swap("counter", entry.version, 1).ttl, float)
+    assert_type(sentinel.memory.delete("counter"), bool)
+    for change in sentinel.memory.watch("counter"):
+        assert_type(change.key, str)
+        break
+    sentinel.memory.set("counter", 1, ttl="soon")  # type: ignore[arg-type]  # the mistake: seconds are a number
+    return sentinel.memory.update("counter", lambda value: value + 1, default=0).value
+
+
 def handing_in_work(client: sentinel.Client) -> Any:
     task = client.submit("word-count", {"path": "docs"})
     assert_type(task.id, str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sentinel.fleet import tasks
 from sentinel.fleet.balancers import find
@@ -12,7 +13,7 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import NoProof
 from sentinel.fleet.view import Reader, View
 from sentinel.model.ids import IdSource
-from sentinel.model.lease import POLL, LeaseTimes
+from sentinel.model.lease import LeaseTimes
 from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission
@@ -43,7 +44,9 @@ class Member:
         beat_store: Store | None = None,
         max_tasks: int = 2,
         types: tuple[str, ...] = ("work",),
-        poll: float = POLL,
+        role: str | None = None,
+        region: str | None = None,
+        **options: Any,
     ) -> None:
         self.worker = worker
         self.store = store or MemoryStore(world.fleet)
@@ -58,17 +61,17 @@ class Member:
         self.lease = Lease(world.clock, self.overseer.extend)
         self.observer = Observer()
         self.transactor = Transactor(self.store, world.clock, world.rng, world.ids, patience=1.0)
-        options = PeerOptions(
+        peer_options = PeerOptions(
             worker=worker,
             times=TIMES,
             max_tasks=max_tasks,
             types=frozenset(types),
             balancer=find("least_loaded"),
-            poll=poll,
+            **options,
         )
         counters = Counters()
         self.work = Work(
-            options=options,
+            options=peer_options,
             transactor=self.transactor,
             overseer=self.overseer,
             lease=self.lease,
@@ -77,7 +80,7 @@ class Member:
             counters=counters,
         )
         self.peer = Peer(
-            options=options,
+            options=peer_options,
             incarnation=self.incarnation,
             transactor=self.transactor,
             work=self.work,
@@ -90,7 +93,13 @@ class Member:
         self.admission = Admission(
             transactor=self.transactor,
             worker=Worker(
-                id=worker, incarnation="", hostname=f"host-of-{worker}", max_tasks=max_tasks, types=types
+                id=worker,
+                incarnation="",
+                hostname=f"host-of-{worker}",
+                max_tasks=max_tasks,
+                types=types,
+                role=role,
+                region=region,
             ),
             incarnation=self.incarnation,
             observer=self.observer,

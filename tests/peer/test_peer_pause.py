@@ -8,7 +8,7 @@ import pytest
 
 from sentinel.store.memory import MemoryStore
 from sentinel.testing.faults import Fault, FaultyStore
-from tests.peer.harness import Member, World
+from tests.peer.harness import TIMES, Member, World
 
 POLL = 1.0
 
@@ -51,3 +51,17 @@ def test_a_backoff_that_passed_while_processes_are_being_killed_makes_no_busy_lo
     member.peer.end()
     world.clock.advance(world.task("t").backoff + 0.5)
     assert member.peer.tick() == POLL
+
+
+def test_whoever_frees_what_a_dead_peer_ran_looks_again_at_once(world: World) -> None:
+    gone = world.member("gone")
+    world.submit("t")
+    world.settle(gone)
+    survivor = world.member("survivor")
+    world.pass_time(TIMES.stale - 1.5, survivor)
+    pauses = []
+    while world.task("t").state == "running":
+        world.clock.advance(0.5)
+        survivor.beat.beat()
+        pauses.append(survivor.peer.tick())
+    assert (pauses[-1], set(pauses[:-1])) == (0.0, {POLL})

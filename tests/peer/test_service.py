@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sentinel.clock import Event
 from sentinel.errors import Unavailable
-from sentinel.fleet.balancers import find
+from sentinel.fleet.balancers import Candidate, find
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.proof import DeathProof, NoProof
 from sentinel.fleet.view import View
+from sentinel.model.task import Task
 from sentinel.model.worker import Proof, Worker
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -26,17 +29,18 @@ from sentinel.store.base import Store
 from sentinel.store.memory import MemoryFleet, MemoryStore
 from sentinel.testing.clock import ManualClock
 from sentinel.testing.overseer import ScriptedOverseer
-from tests.peer.harness import TIMES
+from tests.peer.harness import TIMES, World
 
 
 class Told:
     """Two signals that came before anything else did."""
 
     def __init__(self, count: int) -> None:
+        self.hangups = 0
         self.count = count
 
     @contextmanager
-    def heeded(self, wake: Callable[[], None]) -> Iterator[None]:
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> Iterator[None]:
         wake()
         yield
 
@@ -83,7 +87,7 @@ class Bench:
         self.hears = hears
         #: Time-out of each connection that was opened, in order.
         self.opened: list[float | None] = []
-        #: How many more connections with a time-out of their own fail.
+        #: How many of the next connections fail.
         self.failing = 0
         self.threads: list[str] = []
         worker = Worker(id="w", incarnation="", hostname="h", max_tasks=1, types=("work",))
@@ -110,7 +114,7 @@ class Bench:
         )
 
     def _open(self, *, timeout: float | None = None) -> Store:
-        if timeout is not None and self.failing:
+        if self.failing:
             self.failing -= 1
             raise Unavailable("out of reach, as the test wants it")
         self.opened.append(timeout)
@@ -138,8 +142,14 @@ class Bench:
 def test_the_beats_connection_gives_up_before_the_next_beat_is_due(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.service.run()
-    (timeout,) = [seconds for seconds in bench.opened if seconds is not None]
-    assert timeout == TIMES.write_timeout < TIMES.interval
+    assert TIMES.write_timeout in bench.opened
+    assert TIMES.write_timeout < TIMES.interval
+
+
+def test_the_control_loop_gives_up_a_reply_long_before_it_would_count_as_hanging(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (timeout,) = bench.opened
+    assert timeout == TIMES.stale / 4
 
 
 def test_a_store_that_is_away_when_the_beat_is_to_begin_is_waited_for(tmp_path: Path) -> None:
@@ -151,7 +161,7 @@ def test_a_store_that_is_away_when_the_beat_is_to_begin_is_waited_for(tmp_path: 
 
 
 def test_one_who_is_told_to_stop_before_it_can_beat_does_not_join(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path, hears=False)
     bench.failing = 1
     bench.service.run()
     assert bench.history() == []
@@ -167,3 +177,29 @@ def test_no_thread_asks_for_changes_where_the_control_loop_asks_as_well(tmp_path
     bench = Bench(tmp_path, hears=False)
     bench.service.run()
     assert bench.threads == ["beat"]
+
+
+def test_new_options_of_a_peer_hold_from_its_next_look(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    dead, member = world.member("dead"), world.member("w")
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, recovery=False))
+    world.pass_time(3 * TIMES.stale, member)
+    assert world.view().live(dead.incarnation.id)
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, recovery=True))
+    world.settle(member)
+    assert not world.view().live(dead.incarnation.id)
+
+
+def test_new_options_of_a_peer_choose_by_another_balancer(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def asking(task: Task, workers: Sequence[Candidate], options: Mapping[str, Any]) -> Candidate:
+        asked.append(task.id)
+        return workers[0]
+
+    world = World(tmp_path)
+    member = world.member("w")
+    member.peer.reconfigure(dataclasses.replace(member.peer._options, balancer=asking))
+    world.submit("t")
+    world.settle(member)
+    assert (member.runs, set(asked)) == (["t@1"], {"t"})

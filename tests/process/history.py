@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ class History:
     def subjects(self) -> list[str]:
         """The audit: one line a commit, oldest first."""
         return self._git("log", "--reverse", "--format=%s", "sentinel/state").splitlines()
+
+    def repeated_transactions(self) -> list[str]:
+        """Ids of transactions that landed more than once."""
+        trailers = self._git("log", "--format=%(trailers:key=Sentinel-Tx,valueonly)", "sentinel/state")
+        return [name for name, times in Counter(trailers.split()).items() if times > 1]
 
     def task_versions(self) -> dict[str, list[dict[str, Any]]]:
         """Task id → all versions of its record, in the order in which they were committed."""

@@ -46,7 +46,7 @@ _PUSHES = (
 _PAGE = b"<html><body>Please log in to the guest network.</body></html>"
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class _Pair:
     """One connection from a client, and the one to the server that belongs to it."""
 
@@ -58,9 +58,9 @@ class _Pair:
 
 
 class Proxy:
-    """Listens on a port of its own and passes on to ``target``, a port on loopback."""
+    """Listens on a port of its own, or on ``listener``, and passes on to ``target``, a port on loopback."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, listener: socket.socket | None = None) -> None:
         self._target = target
         #: What happens to connections from now on.
         self.fault: Fault | None = None
@@ -73,7 +73,7 @@ class Proxy:
         self._pairs: list[_Pair] = []
         self._closed = False
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -136,8 +136,16 @@ class Proxy:
         pair = _Pair(client, server, None)
         with self._lock:
             self._pairs.append(pair)
-        threading.Thread(target=self._up, args=(pair, server), daemon=True).start()
+        up = threading.Thread(target=self._up, args=(pair, server), daemon=True)
+        up.start()
         self._down(pair, server)
+        if pair.fault is None:
+            # Both ways are done, or will be when the client has read the end.
+            up.join()
+            client.close()
+            server.close()
+            with self._lock, contextlib.suppress(ValueError):
+                self._pairs.remove(pair)
 
     def _up(self, pair: _Pair, server: socket.socket) -> None:
         """From the client to the server."""
@@ -212,9 +220,9 @@ def _reset(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def proxy(target: int) -> Iterator[Proxy]:
+def proxy(target: int, listener: socket.socket | None = None) -> Iterator[Proxy]:
     """A proxy to ``target``."""
-    running = Proxy(target)
+    running = Proxy(target, listener)
     try:
         yield running
     finally:

@@ -58,12 +58,16 @@ class Sshd:
             "MaxSessions 100\nLogLevel ERROR\nSetEnv SHLVL=1\n"
         )
 
-    def command(self, *, key: str = "user", known: str = "known", multiplexed: bool = False) -> str:
-        """What ``GIT_SSH_COMMAND`` is set to by who holds a key."""
+    def command(self, *, key: str = "user", known: str = "known", multiplexed: str | bool = False) -> str:
+        """What ``GIT_SSH_COMMAND`` is set to by who holds a key.
+
+        Its connection is shared by all who are ``multiplexed``, or by those who are so under the same name.
+        """
         command = f"ssh -F /dev/null -oIdentitiesOnly=yes -i {self.folder / key}"
         command += f" -oUserKnownHostsFile={self.folder / known} -oGlobalKnownHostsFile=/dev/null"
         if multiplexed:
-            command += f" -oControlMaster=auto -oControlPath={self.folder}/%C -oControlPersist=10"
+            socket = self.folder / ("%C" if multiplexed is True else multiplexed)
+            command += f" -oControlMaster=auto -oControlPath={socket} -oControlPersist=10"
         return command
 
 

@@ -128,7 +128,7 @@ def test_askpass_never_shows_what_is_in_a_file_that_it_cannot_use(tmp_path: Path
     assert "Traceback" not in ran.stderr
 
 
-def _command_lines() -> str:
+def command_lines() -> str:
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
@@ -156,7 +156,7 @@ def test_the_token_is_in_no_process_list_log_mirror_error_or_history_b11(
 
     def watch() -> None:
         while not done.is_set():
-            seen.append(_command_lines())
+            seen.append(command_lines())
 
     watcher = threading.Thread(target=watch)
     watcher.start()

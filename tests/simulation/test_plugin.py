@@ -39,6 +39,16 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulated
     async def later() -> str:
         return "now"
 
+    @sentinel.task("count", retries=5)
+    def count(name: str) -> int:
+        value: int = sentinel.memory.update(name, lambda value: value + 1, default=0).value
+        return value
+
+    @sentinel.task("queue")
+    def queue() -> list[object]:
+        sentinel.memory.set("queued", sentinel.current_task().id, behind=True)
+        return [sentinel.memory.watch("queued").next(0), sentinel.memory.get("queued")]
+
     fleet = SimulatedFleet(tmp_path)
     yield fleet
     fleet.close()
@@ -116,6 +126,38 @@ def test_a_killed_worker_can_be_started_again(fleet: SimulatedFleet) -> None:
     assert fleet.workers == ["worker-1", "worker-3"]
     fleet.start_worker("worker-2")
     assert fleet.workers == ["worker-1", "worker-2", "worker-3"]
+
+
+def test_tasks_and_the_test_share_a_memory(fleet: SimulatedFleet) -> None:
+    for number in range(6):
+        fleet.client.submit("count", {"name": "n"}, id=f"t{number}")
+    fleet.client.wait([f"t{number}" for number in range(6)])
+    assert fleet.client.memory.get("n") == 6
+
+
+def test_a_task_that_runs_twice_has_counted_twice_and_one_of_them_has_a_result(
+    fleet: SimulatedFleet,
+) -> None:
+    fleet.takes("count", 60.0)
+    task = fleet.client.submit("count", {"name": "n"})
+    fleet.advance(5.0)
+    fleet.kill_worker()
+    assert fleet.client.result(task.id) == 2
+    assert fleet.client.memory.get("n") == 2
+
+
+def test_what_a_task_has_queued_is_there_when_it_is_done(fleet: SimulatedFleet) -> None:
+    task = fleet.client.submit("queue")
+    assert fleet.client.result(task.id) == [None, task.id]
+    assert fleet.client.memory.get("queued") == task.id
+
+
+def test_a_value_expires_in_virtual_time(fleet: SimulatedFleet) -> None:
+    fleet.client.memory.set("k", 1, ttl=60.0)
+    fleet.advance(55.0)
+    assert fleet.client.memory.get("k") == 1
+    fleet.advance(20.0)
+    assert fleet.client.memory.list() == []
 
 
 def test_an_unknown_worker_is_named(fleet: SimulatedFleet) -> None:

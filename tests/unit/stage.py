@@ -9,14 +9,14 @@ from typing import Any
 
 from sentinel.client import Client, ClientOptions
 from sentinel.clock import rfc3339
-from sentinel.fleet import registry, tasks
-from sentinel.fleet.view import Reader, View
+from sentinel.fleet import failover, registry, tasks
+from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model import layout
 from sentinel.model.codec import encode_document
 from sentinel.model.ids import IdSource
 from sentinel.model.task import Ending, Task
 from sentinel.model.worker import Incarnation, Session, Worker
-from sentinel.store.base import ABSENT, Snapshot, Transaction
+from sentinel.store.base import ABSENT, Snapshot, Store, Transaction
 from sentinel.store.memory import MemoryFleet, MemoryStore
 from sentinel.store.transact import Transactor
 from sentinel.testing.clock import ManualClock
@@ -59,7 +59,7 @@ class Stage:
         *,
         actor: str = "tester",
         state_folder: Path | None = None,
-        store: MemoryStore | None = None,
+        store: Store | None = None,
         **options: Any,
     ) -> Client:
         """A client with a connection of its own."""
@@ -81,7 +81,13 @@ class Stage:
         return tasks.existing(self.transactor.store.read(), task_id)
 
     def join(
-        self, worker: str, *, types: tuple[str, ...] = ("shell",), max_tasks: int = 1, beats: bool = True
+        self,
+        worker: str,
+        *,
+        types: tuple[str, ...] = ("shell",),
+        max_tasks: int = 1,
+        beats: bool = True,
+        **fields: Any,
     ) -> str:
         """A new incarnation of ``worker``, and its first beat."""
         incarnation = Incarnation(
@@ -99,6 +105,7 @@ class Stage:
             max_tasks=max_tasks,
             types=types,
             registered_at=rfc3339(self.clock.wall()),
+            **fields,
         )
 
         def decide(snapshot: Snapshot) -> tuple[Transaction, None]:
@@ -137,6 +144,20 @@ class Stage:
             return self.transactor.change(snapshot).delete(key).transaction(f"leave {worker}"), None
 
         self.transactor.transact(decide)
+
+    def fail_over(self, worker: str) -> None:
+        """Have a worker taken for dead that is proven to be."""
+        view, registers = self.view(), self.transactor.store.published()
+        name = view.workers[worker].incarnation
+        register = registers.get(layout.session_register(name))
+        found = failover.Suspect(
+            incarnation=name,
+            worker=worker,
+            version=ABSENT if register is None else register.version,
+            session=load_session(layout.session_register(name), register),
+            ground="proven dead",
+        )
+        assert failover.fail_over(self.transactor, view, found, by="tester")
 
     def claim(self, task_id: str, worker: str) -> None:
         """``worker`` takes the task."""

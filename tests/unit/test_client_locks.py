@@ -9,9 +9,11 @@ import pytest
 from sentinel.client import Client
 from sentinel.errors import BadInput, LockHeld, LockLost, NotFound, StoreError
 from sentinel.fleet import locks
+from sentinel.fleet.counting import all_contention
 from sentinel.fleet.observer import Observer
 from sentinel.model import layout
 from sentinel.store.base import Snapshot, Transaction
+from sentinel.testing.faults import Fault, FaultyStore
 from tests.unit.stage import PatientStore, Stage
 
 
@@ -240,3 +242,48 @@ def test_an_unreadable_lock_is_neither_taken_nor_hidden(client: Client, stage: S
         client.lock("x")
     assert [problem.key for problem in client.problems()] == ["locks/x"]
     assert client.locks() == []
+
+
+def contention(stage: Stage, name: str = "x") -> tuple[int, int] | None:
+    found = all_contention(stage.transactor.store.read()).get(name)
+    return None if found is None else (found.conflicts, found.refused)
+
+
+def test_who_does_not_get_a_lock_is_counted_as_a_conflict_that_was_refused(
+    client: Client, stage: Stage
+) -> None:
+    client.acquire_lock("x")
+    for _ in range(2):
+        with pytest.raises(LockHeld):
+            stage.client(actor="other").acquire_lock("x", wait=3)
+    assert contention(stage) == (2, 2)
+
+
+def test_who_has_to_wait_for_a_lock_is_counted_once_and_not_as_refused(client: Client, stage: Stage) -> None:
+    client.acquire_lock("x", ttl=60)
+    stage.client(actor="other").acquire_lock("x", wait=70)
+    assert contention(stage) == (1, 0)
+
+
+def test_a_lock_that_nobody_else_wanted_has_no_conflicts(client: Client, stage: Stage) -> None:
+    client.release_lock("x", client.acquire_lock("x").epoch)
+    client.acquire_lock("x")
+    assert contention(stage) is None
+
+
+def test_a_dry_run_counts_no_conflict(client: Client, stage: Stage) -> None:
+    client.acquire_lock("x")
+    with pytest.raises(LockHeld):
+        client.acquire_lock("x", dry_run=True)
+    assert contention(stage) is None
+
+
+def test_a_conflict_that_cannot_be_counted_changes_nothing_for_who_met_it(
+    client: Client, stage: Stage
+) -> None:
+    client.acquire_lock("x")
+    store = FaultyStore(stage.store())
+    store.inject("commit", Fault.UNAVAILABLE, times=9)
+    with pytest.raises(LockHeld, match="held by tester"):
+        stage.client(actor="other", store=store).acquire_lock("x")
+    assert contention(stage) is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.errors import BadInput
-from sentinel.fleet.balancers import Candidate, assign, find
+from sentinel.fleet.balancers import Candidate, assign, configured, find
+from sentinel.fleet.balancers.catalogue import GROUP
 from sentinel.fleet.balancers.least_loaded import least_loaded
 from sentinel.model.task import ALONE_AFTER, PRIORITIES, Task
 from tests.unit.builders import evolve, task
@@ -223,3 +225,94 @@ def test_a_full_worker_has_no_free_slot(active: int, slots: int) -> None:
         0,
         free("w1", active=active, slots=slots),
     )
+
+
+class _Point:
+    """What `importlib.metadata` gives for an entry point."""
+
+    def __init__(self, name: str, found: object) -> None:
+        self.name, self.value, self._found = name, "elsewhere:balancer", found
+
+    def load(self) -> object:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], None]]:
+    """Make a balancer of another package known under a name."""
+    points: list[_Point] = []
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points if group == GROUP else [])
+    find.cache_clear()
+    yield lambda name, found: points.append(_Point(name, found))
+    find.cache_clear()
+
+
+def test_a_balancer_of_another_package_is_found_by_its_entry_point(
+    install: Callable[[str, object], None],
+) -> None:
+    def last(task: Task, workers: Sequence[Candidate], options: Mapping[str, Any]) -> Candidate:
+        return workers[-1]
+
+    install("last", last)
+    assert assign(tasks("a"), [free("w1"), free("w2")], find("last")) == {"a": "w2"}
+
+
+def test_a_class_of_another_package_is_made_a_balancer(install: Callable[[str, object], None]) -> None:
+    class Last:
+        def __call__(self, task: Task, workers: Sequence[Candidate], options: Mapping[str, Any]) -> Candidate:
+            return workers[-1]
+
+    install("last", Last)
+    assert assign(tasks("a"), [free("w1"), free("w2")], find("last")) == {"a": "w2"}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"), [(ImportError("no module"), "cannot be loaded: no module"), (3, "cannot be called")]
+)
+def test_a_balancer_that_cannot_be_used_is_refused_with_the_reason(
+    install: Callable[[str, object], None], found: object, words: str
+) -> None:
+    install("odd", found)
+    with pytest.raises(BadInput, match=words):
+        find("odd")
+
+
+def test_a_balancer_of_another_package_does_not_hide_a_built_in_one(
+    install: Callable[[str, object], None],
+) -> None:
+    install("least_loaded", 3)
+    assert find("least_loaded") is least_loaded
+
+
+def test_affinity_cannot_be_its_own_fallback() -> None:
+    with pytest.raises(BadInput, match="cannot be affinity itself"):
+        configured("affinity", {"fallbackStrategy": "affinity"}, affinity=True)
+
+
+def test_without_affinity_the_strategy_of_that_name_is_its_fallback() -> None:
+    assert configured("affinity", {}, affinity=False) is least_loaded
+
+
+def test_a_worker_that_let_a_task_lie_is_passed_over() -> None:
+    workers = [free("w1"), free("w2")]
+    assert assign(tasks("a"), workers, least_loaded, passed={"a": {"w1"}}) == {"a": "w2"}
+
+
+def test_load_is_twice_the_active_tasks_and_the_queue_and_a_tenth_of_the_cpu() -> None:
+    assert dataclasses.replace(free("w1", active=2), queue=3, cpu_percent=40.0).score == 11.0
+
+
+def test_where_there_are_more_tasks_than_slots_not_everybody_wants_the_first() -> None:
+    workers = [free(f"w{number}", active=1, slots=1) for number in range(8)]
+    waiting = tasks(*[f"t{number}" for number in range(40)])
+    wanted = [
+        assign(
+            waiting,
+            [dataclasses.replace(worker, active=0) if worker == own else worker for worker in workers],
+            least_loaded,
+        )
+        for own in workers
+    ]
+    assert len({task for found in wanted for task in found}) >= 7

@@ -30,12 +30,12 @@ def alike(workers: int, place: int = 0, kind: Kind = "github", **more: float) ->
     ("workers", "interval", "ttl", "poll"),
     [
         (1, 30.0, 120.0, 5.0),
-        (2, 50.0, 200.0, 5.0),
-        (3, 75.0, 300.0, 5.0),
-        (5, 125.0, 500.0, 5.0),
-        (10, 250.0, 1000.0, 5.0),
-        (30, 750.0, 3000.0, 6.0),
-        (100, 2500.0, 10000.0, 20.0),
+        (2, 160 / 3, 640 / 3, 5.0),
+        (3, 80.0, 320.0, 5.0),
+        (5, 400 / 3, 1600 / 3, 5.0),
+        (10, 800 / 3, 3200 / 3, 5.0),
+        (30, 800.0, 3200.0, 6.0),
+        (100, 8000 / 3, 32000 / 3, 20.0),
     ],
 )
 def test_beats_and_looks_by_git_are_as_in_the_documented_table(
@@ -50,7 +50,7 @@ def test_all_peers_together_push_what_is_planned_at_most(workers: int, other: fl
     found = alike(workers, other_beats=other)
     assert found.push is not None
     a_minute = workers * (60 / found.times.interval + 60 / found.push.every)
-    planned = budget.PLANNED * GITHUB.pushes_a_minute
+    planned = budget.PLANNED_PUSHES * GITHUB.pushes_a_minute
     assert a_minute <= planned + 1e-6
     assert a_minute + min(other, planned / 2) <= planned + 1e-6
 
@@ -135,11 +135,16 @@ def test_without_limits_everything_is_as_configured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "pause"), [(5000.0, 60.0), (1000.0, 67.5), (100.0, 675.0), (0.0, 3600.0), (math.inf, 60.0)]
+    ("limit", "pause"), [(5000.0, 60.0), (1000.0, 60.0), (100.0, 450.0), (0.0, 3600.0), (math.inf, 60.0)]
 )
-def test_intake_slows_down_with_the_hour(limit: float, pause: float) -> None:
-    an_hour = budget.requests_an_hour(Allowance(requests_an_hour=limit), None)
-    assert budget.intake_pause(an_hour) == pytest.approx(pause)
+def test_intake_slows_down_with_the_hour_and_pushes_once_a_minute(limit: float, pause: float) -> None:
+    allowed = Allowance(requests_an_hour=limit)
+    an_hour = budget.requests_an_hour(allowed, None)
+    assert budget.intake_pause(allowed, an_hour) == pytest.approx(pause)
+
+
+def test_intake_without_limits_goes_by_what_is_configured() -> None:
+    assert budget.intake_pause(Allowance(pushes_a_minute=math.inf), math.inf) == 0.0
 
 
 def test_content_is_created_within_the_hour_and_the_minute() -> None:
@@ -159,8 +164,8 @@ def test_after_a_reset_the_fleet_comes_back_one_by_one(workers: int) -> None:
 
 def test_an_idle_fleet_sends_beats_and_nothing_else() -> None:
     found = budget.forecast("github", BASE, workers=10, allowed=GITHUB)
-    assert found.pushes_a_minute == pytest.approx(2.4)
-    assert (found.requests_an_hour, found.contents_an_hour) == (0.0, 0.0)
+    assert found.pushes_a_minute == pytest.approx(2.25)
+    assert (found.requests_an_hour, found.contents_an_hour) == (budget.ISSUES.folder, 0.0)
 
 
 @given(workers=st.integers(1, 300), tasks=st.floats(0.0, 5000.0))

@@ -102,7 +102,7 @@ def test_the_margin_is_used_up_exactly_by_the_worst_clocks(ttl: float) -> None:
 
 def test_the_bound_adds_up_what_stands_between_a_crash_and_the_next_claim() -> None:
     bound = LeaseTimes(2, 10).takeover_bound(poll=1.0, jitter=0.1, round_trip=0.05)
-    assert bound == pytest.approx(10 / 0.9 + 2 * 1.0 * 1.1 + 1.6 + 4 * 0.05)
+    assert bound == pytest.approx(10 / 0.9 + 2 * 1.0 * 1.1 + 1.6 + 8 * 0.05)
 
 
 @pytest.mark.parametrize(("announced", "counts"), [(0.0, 10.0), (5.0, 10.0), (60.0, 60.0)])

@@ -79,6 +79,13 @@ def test_an_example_file_in_the_document_loads(example: str, tmp_path: Path) -> 
     assert settings.files == (f"config/{place.name}",)
 
 
+def test_the_document_lists_what_a_running_worker_heeds() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    section = text.split("## Changes while a worker runs")[1].split("\n## ")[0]
+    listed = re.findall(r"`([a-zA-Z.]+)`", "".join(re.findall(r"^(?:- |  ).*$", section, re.MULTILINE)))
+    assert sorted(listed) == sorted(key.json for key in documented_keys() if key.live)
+
+
 def test_the_example_of_an_environment_file_names_only_what_exists() -> None:
     known = {name for key in documented_keys() for name in (key.env, *key.env_also)} | {"SENTINEL_CONFIG"}
     text = (ROOT / ".env.example").read_text(encoding="utf-8")

@@ -9,10 +9,13 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sentinel.fleet.balancers.port import Balancer, Candidate, Homing
+from sentinel.fleet.balancers.rendezvous import weighted_lot
 from sentinel.fleet.eligibility import Demand, demand_of, eligible
 from sentinel.fleet.queue import in_order
 from sentinel.model.task import Task
 
+#: How many tasks for each worker stand in the part of a long queue that is not strictly first in, first out.
+_WINDOW = 4
 _NOBODY: AbstractSet[str] = frozenset()
 
 
@@ -34,7 +37,7 @@ def assign(
     for _, together in itertools.groupby(in_order(tasks), key=_together):
         if not sharing.anything_free:
             break
-        sharing.share(together)
+        sharing.share(list(together))
     return sharing.assigned
 
 
@@ -76,12 +79,13 @@ class _Sharing:
         """Whether a slot is left."""
         return self._free > 0
 
-    def share(self, tasks: Iterable[Task]) -> None:
-        """Give slots to tasks of one priority, in their order; those whose home is free come first."""
-        rest: Iterable[Task] = tasks
+    def share(self, tasks: Sequence[Task]) -> None:
+        """Give slots to tasks of one priority, in their order but for homes and lots."""
         if self._homing is not None:
-            rest = list(self._bring_home(tasks, self._homing))
-        for task in rest:
+            tasks = list(self._bring_home(tasks, self._homing))
+        if len(tasks) > self._free:
+            tasks = list(self._spread(tasks))
+        for task in tasks:
             if not self.anything_free:
                 return
             demand = self._demand(task)
@@ -105,6 +109,32 @@ class _Sharing:
                     self._give(task, self._slots[home])
                     continue
             yield task
+
+    def _spread(self, tasks: Sequence[Task]) -> Iterator[Task]:
+        """Where there are more tasks than slots: give each free slot one of the first tasks, by lot.
+
+        A peer whose slot has just become free cannot know whose slots become free at the same moment. If all
+        of them took the first task, all but one would do so in vain. So each task ranks all workers, free or
+        not, and each free slot takes the task that ranks its worker highest.
+        """
+        window = [task for task in tasks[: _WINDOW * len(self._slots)] if not task.alone]
+        ranks = {task.id: self._ranks(task) for task in window}
+        taken: set[str] = set()
+        for name in [name for name, worker in self._slots.items() for _ in range(worker.free)]:
+            left = [task for task in window if task.id not in taken and name in ranks[task.id]]
+            if left:
+                own = min(left, key=lambda task: ranks[task.id][name])
+                taken.add(own.id)
+                self._give(own, self._slots[name])
+        return (task for task in tasks if task.id not in taken)
+
+    def _ranks(self, task: Task) -> dict[str, int]:
+        """Each worker that may take the task → its rank in the task's eyes, from 0."""
+        drawn = [
+            (-weighted_lot(task.id, name, max(1, self._slots[name].max_tasks)), name)
+            for name in self._able(self._demand(task))
+        ]
+        return {name: rank for rank, (_, name) in enumerate(sorted(drawn))}
 
     def _alone(self, task: Task, able: Sequence[Candidate]) -> None:
         idle = [worker for worker in able if worker.active == 0]

@@ -37,7 +37,9 @@ def main() -> int:
     order = json.loads(_standard_input())
     me = os.getpid()
     try:
-        status, blob = 0, _encoded(_call(order), order["result_limit"])
+        result = _call(order)
+        _land_memory()
+        status, blob = 0, _encoded(result, order["result_limit"])
     except SystemExit as leaving:
         if ended_by_sigterm():
             raise
@@ -52,6 +54,13 @@ def main() -> int:
         os._exit(0)
     _leave(Path(order["result_path"]), blob)
     return status
+
+
+def _land_memory() -> None:
+    """What the function has queued for shared memory lands before its result counts."""
+    used = sys.modules.get("sentinel.peer.run.memory")
+    if used is not None:
+        used.finish()
 
 
 def _standard_input() -> bytes:

@@ -48,6 +48,8 @@ class RecordRules:
                 self._lock(key[len(layout.LOCKS) :], after, sender, transaction)
             elif key.startswith(layout.WORKERS) and after is not None:
                 self._linear(key, self._before(key), after)
+            elif key.startswith(layout.MEMORY):
+                self._memory(key, after, sender, transaction)
         for key, written in transaction.write.items():
             if written is DELETE:
                 self._truth.documents.pop(key, None)
@@ -56,6 +58,15 @@ class RecordRules:
         for key in transaction.write:
             if key.startswith(layout.WORKERS):
                 self._one_life(key[len(layout.WORKERS) :])
+
+    def _memory(self, key: str, after: Document | None, sender: Sender, transaction: Transaction) -> None:
+        before = self._before(key)
+        if after is not None:
+            self._linear(key, before, after)
+        elif before is not None and transaction.note.startswith("expire"):
+            silence = (self._at - self._truth.documents[key].landed_at) * sender.rate
+            if not before["ttl"] or silence < before["ttl"] - EPSILON:
+                raise self._bad("I5", f"{key} expired after {silence:.3f} s of {before['ttl']} s")
 
     def _bad(self, invariant: str, what: str) -> Violation:
         return Violation(invariant, self._at, what)

@@ -44,8 +44,8 @@ from sentinel.testing.simulation.trace import Trace
 
 TYPES = ("build", "test", "deploy")
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
-#: Shortest and longest task in seconds, and the exponent of the Pareto distribution between them.
-SHORTEST, LONGEST, TAIL = 2.0, 120.0, 1.2
+#: Shortest task in seconds, and the exponent of the Pareto distribution from there on.
+SHORTEST, TAIL = 2.0, 1.2
 _PROJECTS = 40
 #: Virtual seconds after which a fleet that has not finished is given up.
 _TOO_LONG = 7_200.0
@@ -62,12 +62,18 @@ class BalanceOptions:
     group_by: GroupBy = "region"
     peers: int = 20
     tasks: int = 2_000
+    #: Longest task in seconds.
+    longest: float = 120.0
+    #: What every task's length is multiplied with.
+    stretch: float = 1.0
     #: Virtual seconds in which the second half of the tasks is handed in; the first half is there at once.
-    within: float = 300.0
+    within: float = 120.0
     times: LeaseTimes = dataclasses.field(default_factory=lambda: LeaseTimes(2.0, 10.0))
     poll: float = 1.0
     #: Whether the store tells of changes, as a local one does; otherwise peers look every ``poll``.
     watched: bool = False
+    #: Seconds that a message to the store takes at least, and on the average beyond that.
+    latency: tuple[float, float] = (0.0005, 0.002)
     rebalance: float = 60.0
     #: Virtual seconds after which the worker that coordinates others is killed; None for never.
     kill_after: float | None = None
@@ -150,17 +156,18 @@ def draw_workers(rng: random.Random, count: int) -> list[Worker]:
     return workers
 
 
-def draw_orders(rng: random.Random, count: int, within: float, workers: Sequence[Worker]) -> list[Order]:
+def draw_orders(rng: random.Random, options: BalanceOptions, workers: Sequence[Worker]) -> list[Order]:
     """Mixed tasks, half of them at once; each fits one of ``workers`` at least."""
     orders = []
+    count = options.tasks
     for number in range(count):
         affinity = {"project": f"p{rng.randrange(_PROJECTS)}"} if rng.random() < 0.5 else {}
         if rng.random() < 0.3:
             affinity["region"] = rng.choice(REGIONS)
         order = Order(
             id=f"t{number:05}",
-            at=0.0 if number < count // 2 else rng.uniform(0.0, within),
-            seconds=_bounded_pareto(rng),
+            at=0.0 if number < count // 2 else rng.uniform(0.0, options.within),
+            seconds=options.stretch * _bounded_pareto(rng, options.longest),
             type=rng.choice(TYPES),
             priority=rng.choices(PRIORITIES, (1, 3, 10, 6))[0],
             affinity=affinity,
@@ -171,8 +178,8 @@ def draw_orders(rng: random.Random, count: int, within: float, workers: Sequence
     return sorted(orders, key=lambda order: (order.at, order.id))
 
 
-def _bounded_pareto(rng: random.Random) -> float:
-    low, high = SHORTEST**TAIL, LONGEST**TAIL
+def _bounded_pareto(rng: random.Random, longest: float) -> float:
+    low, high = SHORTEST**TAIL, longest**TAIL
     u = rng.random()
     return float((-(u * high - u * low - high) / (high * low)) ** (-1.0 / TAIL))
 
@@ -201,7 +208,10 @@ def _list_schedule(orders: Sequence[Order], workers: Sequence[Worker], rank: Cal
             free[heapq.heappop(ends)[1]] += 1
         waiting.sort(key=rank)
         left = []
-        for order in waiting:
+        for place, order in enumerate(waiting):
+            if not any(free.values()):
+                left += waiting[place:]
+                break
             worker = next((worker for worker in by_choice if free[worker.id] and order.fits(worker)), None)
             if worker is None:
                 left.append(order)
@@ -256,7 +266,7 @@ class _Fleet:
         self._options = options
         rng = random.Random(f"{seed}/scenario")
         self._workers = draw_workers(rng, options.peers)
-        self._orders = draw_orders(rng, options.tasks, options.within, self._workers)
+        self._orders = draw_orders(rng, options, self._workers)
         self._by_id = {order.id: order for order in self._orders}
         trace = Trace()
         self._baton = Baton(random.Random(f"{seed}/order"), trace.switched)
@@ -268,7 +278,7 @@ class _Fleet:
             trace=trace,
             checker=self._checker,
             server=self._server,
-            weather=Weather(),
+            weather=Weather(latency=options.latency),
             programs=self,
             folder=folder,
             timeout=options.times.write_timeout,
@@ -381,7 +391,7 @@ class _Fleet:
                         id=order.id,
                         priority=order.priority,
                         affinity=order.affinity,
-                        timeout=10 * LONGEST,
+                        timeout=10 * self._options.longest * self._options.stretch,
                     )
                     for order in due
                 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sentinel.fleet.balancers import find
+from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.fleet.pacing import Pacing
+from sentinel.fleet.patterns import Pattern
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
 from sentinel.model.worker import Worker
 from sentinel.peer.notify import Notifier
@@ -44,6 +45,7 @@ class Workers:
         times: LeaseTimes,
         poll: float,
         slots: int,
+        pattern: Pattern = "peer_to_peer",
         paced: bool = False,
     ) -> None:
         self._universe = universe
@@ -54,6 +56,7 @@ class Workers:
         self._times = times
         self._poll = poll
         self._slots = slots
+        self._pattern = pattern
         self._paced = paced
         #: Worker id → its daemon, alive or not.
         self._running: dict[str, Process] = {}
@@ -122,6 +125,9 @@ class Workers:
             times=self._times,
             poll=self._poll,
             slots=self._slots,
+            pattern=self._pattern,
+            # Two groups, for leaders of their own.
+            region=f"region-{sorted(self._homes).index(worker) % 2 + 1}",
             types=(WORK, own_work(worker)),
             plan=partial(make_plan, worker),
             pacing=Whim(self._times, self._poll, process.rng()) if self._paced else None,
@@ -138,12 +144,20 @@ def serve(
     types: Sequence[str],
     plan: Callable[[Path], Plan],
     pacing: Pacing | None = None,
-    options: Mapping[str, Any] | None = None,
+    pattern: Pattern = "peer_to_peer",
+    region: str | None = None,
 ) -> None:
     """Be the worker daemon, until it is told to stop or cannot go on."""
     serve_as(
         process,
-        Worker(id=worker, incarnation="", hostname=process.machine.name, max_tasks=slots, types=tuple(types)),
+        Worker(
+            id=worker,
+            incarnation="",
+            hostname=process.machine.name,
+            region=region,
+            max_tasks=slots,
+            types=tuple(types),
+        ),
         PeerOptions(
             worker=worker,
             times=times,
@@ -152,18 +166,26 @@ def serve(
             balancer=find("least_loaded"),
             poll=poll,
             pacing=pacing,
-            **(options or {}),
+            pattern=pattern,
         ),
         plan,
     )
 
 
-def serve_as(process: Process, worker: Worker, peer: PeerOptions, plan: Callable[[Path], Plan]) -> None:
-    """The same with a registration and options of the caller's."""
+def serve_as(
+    process: Process,
+    worker: Worker,
+    peer: PeerOptions,
+    plan: Callable[[Path], Plan],
+    *,
+    duties: MakeDuties | None = None,
+    place: Workplace | None = None,
+) -> None:
+    """The same with a registration and options of the caller's, and with duties."""
     machine = process.machine
     process.vigilant = True
     Service(
-        options=ServiceOptions(worker=worker, peer=peer),
+        options=ServiceOptions(worker=worker, peer=peer, duties=duties, place=place),
         open_store=process.open_store,
         make_plan=plan,
         state_folder=machine.state_folder,

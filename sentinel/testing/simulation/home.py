@@ -62,10 +62,11 @@ class SimulatedSignals:
 
     def __init__(self) -> None:
         self.count = 0
+        self.hangups = 0
         self._wake: Callable[[], None] = lambda: None
 
     @contextmanager
-    def heeded(self, wake: Callable[[], None]) -> Iterator[None]:
+    def heeded(self, wake: Callable[[], None], *, hangups: bool = False) -> Iterator[None]:  # noqa: ARG002 - none come
         """See `sentinel.peer.signals.Signals`."""
         owner = getattr(wake, "__self__", None)
         assert isinstance(owner, SimulatedEvent)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from sentinel.clock import Event as Wakeup
 from sentinel.errors import SentinelError
+from sentinel.peer.beat import Room
+from sentinel.peer.desk import MakeDesk, NoDesk
 from sentinel.peer.surroundings import Surroundings
 from sentinel.store.base import Store
 from sentinel.testing.checker import Checker, Sender
@@ -43,6 +45,8 @@ class Universe:
     timeout: float
     #: Whether connections are told of changes.
     watched: bool
+    #: How tasks reach shared memory.
+    desk: MakeDesk = lambda **_: NoDesk()
 
     def rng(self, name: str) -> random.Random:
         """Randomness of its own for everything that has a name, so that one thing more changes no other."""
@@ -158,9 +162,11 @@ class Process:
             signals=self._signals,
             home=self._home,
             supervise=self._supervise,
+            desk=self._universe.desk,
             streams=lambda: (0, 1, 2),
             pid=lambda: self.pid,
             cpu_percent=lambda: 0.0,
+            room=lambda _: Room(),
         )
 
     def rng(self) -> random.Random:

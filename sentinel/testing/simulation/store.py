@@ -27,6 +27,8 @@ from sentinel.store.base import (
     Expected,
     Outcome,
     Register,
+    Rider,
+    Rode,
     Snapshot,
     Store,
     Transaction,
@@ -40,6 +42,8 @@ from sentinel.testing.simulation.trace import Trace
 
 T = TypeVar("T")
 
+#: Chance that the server applies a commit and not the beat that came along.
+_LEFT_BEHIND = 0.05
 #: How many states are kept for reads that lag.
 _STATES = 400
 #: Calls that reach the branch, and not the registers beside it.
@@ -279,6 +283,8 @@ class SimulatedStore(Store):
         self._seen_registers = 0
         #: How many alarms its user had raised when one more became due; None when none is due.
         self._alarm_due: int | None = None
+        #: Who has a beat for the next commit.
+        self._rider: Rider | None = None
         #: True time at which the store answered the last look at registers whose answer arrived.
         self._looked_at: float | None = None
 
@@ -297,13 +303,48 @@ class SimulatedStore(Store):
         batch = tuple(transactions)
         self._baton.check()
         self._server.sent(batch, self._caller.sender())
-        outcomes: list[Outcome] = self._call("commit", True, lambda _: self._server.commit(batch))
+        outcomes = self._commit(batch)
         for transaction, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 self._saw(int(outcome.revision))
                 self._judge(partial(self._server.checker.acknowledged, self._baton.now, transaction))
             else:
                 self._note(f"not landed: {transaction.note} ({outcome})")
+        return outcomes
+
+    def carry(self, transactions: Sequence[Transaction], rider: Rider) -> list[Outcome]:
+        # A store whose every way costs is one on another host, which does not tell of changes.
+        self._rider = None if self.hears else rider
+        try:
+            return self.commit(transactions)
+        finally:
+            self._rider = None
+
+    def _commit(self, batch: Sequence[Transaction]) -> list[Outcome]:
+        rider, self._rider = self._rider, None
+        ride = None if rider is None else rider.ride()
+        if rider is None or ride is None:
+            return self._call("commit", True, lambda _: self._server.commit(batch))
+        sender, sent_at = self._caller.sender(), self._baton.now
+        # Not atomically: as with two refs of one push, either may be applied without the other.
+        left_behind = self._rng.random() < _LEFT_BEHIND
+
+        def both(_: float) -> tuple[list[Outcome], Committed | Conflicted | Rode]:
+            outcomes = self._server.commit(batch)
+            if left_behind:
+                return outcomes, Rode.NOT
+            return outcomes, self._server.publish(
+                ride.name, ride.document, ride.expect, sent_at=sent_at, sender=sender
+            )
+
+        outcome: Committed | Conflicted | Rode = Rode.UNKNOWN
+        try:
+            outcomes, outcome = self._call("commit", True, both)
+        except Unavailable:
+            outcome = Rode.NOT
+            raise
+        finally:
+            rider.rode(ride, outcome)
         return outcomes
 
     def publish(self, name: str, document: Written, expect: Expected) -> Committed | Conflicted:

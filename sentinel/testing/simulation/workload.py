@@ -248,6 +248,28 @@ def hold_tickets(process: Process, until: float) -> None:
             process.note(f"{type(error).__name__}: {error}")
 
 
+def keep_values(process: Process, until: float) -> None:
+    """A program that writes shared memory, at once and behind, with values that expire and a counter."""
+    baton, rng = process.machine.universe.baton, process.rng()
+    client = Client(
+        process.open_store(),
+        clock=process.machine.clock,
+        rng=rng,
+        actor=process.name.partition("#")[0],
+        options=ClientOptions(),
+    )
+    while baton.now < until:
+        baton.sleep(rng.expovariate(1.0) * 10.0)
+        try:
+            key, ttl = f"k{rng.randrange(6)}", rng.choice((None, rng.uniform(2.0, 60.0)))
+            client.memory.set(key, rng.randrange(100), ttl=ttl, behind=rng.random() < 0.4)
+            client.memory.update("counter", lambda value: value + 1, default=0)
+            if rng.random() < 0.2:
+                client.memory.delete(f"k{rng.randrange(6)}")
+        except SentinelError as error:
+            process.note(f"{type(error).__name__}: {error}")
+
+
 def look_on(process: Process) -> None:
     """Somebody who looks at the state now and then, where nothing else may run for long."""
     baton, rng, store = process.machine.universe.baton, process.rng(), process.open_store()

@@ -1,0 +1,92 @@
+"""Meter fleets on an emulated GitHub in virtual time, and compare with what `sentinel budget` predicts.
+
+The daemons, their duties and the API's client are the product's own. Git is the simulator's store, in which a
+commit, a beat and stored outputs are a push each, and a look is a read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sentinel.github.budget import Allowance, forecast
+from sentinel.github.place import locate
+from sentinel.testing.simulation.economy import Economy
+from tests.github.economy import BASE, GitHub, bill
+from tests.github.emulator import OWNER, REPO, USERS, Emulator, aliases, token
+from tests.github.proxy import proxy as running_proxy
+
+#: Workers and tasks an hour that are measured unless told otherwise.
+FLEETS = ("10,0", "5,200", "10,100", "30,100", "100,100")
+ROUND_TRIP = 0.5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/measure-github", description=__doc__)
+    parser.add_argument(
+        "fleets", nargs="*", default=FLEETS, metavar="N,T", help=f"workers,tasks an hour (default: {FLEETS})"
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="virtual minutes (default: 60)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    tools = Path(__file__).with_name("github-tools")
+    found = subprocess.run([str(tools)], stdout=subprocess.PIPE, text=True, check=True)
+    emulator = Emulator(Path(found.stdout.split()[-1]))
+    rows = []
+    try:
+        tokens = {token(login): login for login in USERS}
+        with running_proxy(emulator.port, tokens, aliases) as proxy:
+            environ = {**os.environ, "GITHUB_API_URL": proxy.url, "GITHUB_TOKEN": token("robot")}
+            place = locate(f"github+api://{OWNER}/{REPO}", environ)
+            for fleet in options.fleets:
+                workers, tasks = fleet.split(",")
+                emulator.reset()
+                proxy.reset()
+                row = measure(
+                    GitHub(emulator, proxy, place, environ), int(workers), float(tasks), options.minutes
+                )
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+    finally:
+        emulator.close()
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+    return 0 if all(row["refused"] == 0 for row in rows) else 1
+
+
+def measure(hub: GitHub, workers: int, tasks: float, minutes: float) -> dict[str, float]:
+    """The figures of one fleet: metered, and predicted."""
+    told = forecast("github", BASE, workers=workers, tasks_an_hour=tasks, allowed=Allowance())
+    # Two rounds of beats, so that everybody knows how many they are.
+    gathering = max(15.0, 3 * told.rhythm.times.interval / 60.0)
+    found = bill(hub, Economy(workers=workers, tasks_an_hour=tasks, minutes=minutes, gathering=gathering))
+    return {
+        "workers": workers,
+        "tasks_an_hour": tasks,
+        "ttl": round(found.git.ttls[-1], 1),
+        "bound": round(told.bound(ROUND_TRIP), 1),
+        "pushes_a_minute": round(found.git.pushes_a_minute, 3),
+        "pushes_predicted": round(told.pushes_a_minute, 3),
+        "worst_minute": found.git.worst_minute,
+        "reads_a_second": round(found.git.reads_a_second, 3),
+        "reads_predicted": round(told.reads_a_second, 3),
+        "charged_an_hour": round(found.charged_an_hour, 1),
+        "charged_predicted": round(told.requests_an_hour, 1),
+        "points_a_minute": round(found.points_a_minute, 2),
+        "points_predicted": round(told.points_a_minute, 2),
+        "contents_an_hour": round(found.contents_an_hour, 1),
+        "contents_predicted": round(told.contents_an_hour, 1),
+        "refused": found.refused,
+        "ended": found.git.ended,
+        "mean_latency": round(found.git.mean_latency, 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
