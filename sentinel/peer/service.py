@@ -327,11 +327,12 @@ class Service:
 
     def _rest(self, seconds: float) -> None:
         """Wait so long, until something happens, or until it is time to stop; whoever watches us is told."""
-        until = self._clock.now() + seconds
-        while not self._wakeup.wait(min(_SIGN_OF_LIFE, until - self._clock.now())):
-            if self._clock.now() >= until or self._stopping:
+        while seconds > _SIGN_OF_LIFE:
+            if self._wakeup.wait(_SIGN_OF_LIFE) or self._stopping:
                 return
             self._notifier.tell("WATCHDOG=1")
+            seconds -= _SIGN_OF_LIFE
+        self._wakeup.wait(seconds)
 
     def _transactor(self, store: Store | None = None) -> Transactor:
         return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)
