@@ -1,6 +1,6 @@
 """The truth of a simulation: the one state and the registers, of which every change is judged as it lands.
 
-A `MemoryFleet` that remembers when each state came, for reads that lag, and that can be moved back, as a branch
+A `MemoryFleet` that remembers when each state came, for reads that lag. It can be moved back, as a branch
 is by somebody's force.
 """
 
