@@ -30,7 +30,7 @@ from sentinel.testing.simulation.faults import FAULTS, Misfortune
 from sentinel.testing.simulation.fleet import Workers, draw_timing
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.network import Weather
-from sentinel.testing.simulation.store import Server
+from sentinel.testing.simulation.server import Server
 from sentinel.testing.simulation.trace import Trace, TraceHandler
 from sentinel.testing.simulation.workload import (
     LOCKS,
