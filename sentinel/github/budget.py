@@ -103,9 +103,9 @@ class IssueCosts:
     #: Rounds in which something of it is stored.
     stored: float = 4.5
     #: Requests of taking in one issue, and of showing its task until it is closed.
-    task: float = 10.5
+    task: float = 11.0
     #: Those of them that write, and those that create content.
-    writes: float = 8.0
+    writes: float = 9.0
     contents: float = 1.0
     #: Looks an hour for a folder of files that is not there.
     folder: float = 12.0

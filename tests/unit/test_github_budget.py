@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sentinel.fleet.pacing import Rhythm, Seen
@@ -104,6 +104,7 @@ def test_what_is_stretched_is_never_shorter_than_configured_and_as_safe(
     assert found.times.stale / found.times.interval == pytest.approx(BASE.stale / BASE.interval)
 
 
+@example(interval=101.0, ratio=3.0, factor=3.0)
 @given(interval=st.floats(0.5, 600.0), ratio=st.floats(3.0, 20.0), factor=st.floats(1.0, 5000.0))
 def test_every_safe_pair_of_times_can_be_stretched(interval: float, ratio: float, factor: float) -> None:
     try:
