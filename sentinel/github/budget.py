@@ -180,8 +180,8 @@ def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
     """The times with at least ``interval`` seconds between two beats, and the TTL in proportion."""
     if interval <= base.interval:
         return base
-    # A little more, so that a proportion that is barely safe is so after rounding, too.
-    return LeaseTimes(interval, interval * (base.stale / base.interval) * (1 + 1e-9))
+    # Three intervals are allowed and two floating point numbers below them are not.
+    return LeaseTimes(interval, max(interval * base.stale / base.interval, 3 * interval))
 
 
 def push_pause(allowed: Allowance) -> float:

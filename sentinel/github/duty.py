@@ -13,33 +13,30 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sentinel.errors import BadRecord, LockHeld, LockLost, StoreError
-from sentinel.fleet import locks
+from sentinel.errors import BadRecord, StoreError
 from sentinel.fleet.declared import registered_limits, registered_types
 from sentinel.fleet.duty import Duty, Post
-from sentinel.fleet.observer import Observer
 from sentinel.fleet.submission import Declared
-from sentinel.fleet.view import Reader, load_lock
+from sentinel.fleet.view import Reader
 from sentinel.fleet.why import why
 from sentinel.github import feed, files, outbox
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.commands import command
-from sentinel.github.comment import Material
 from sentinel.github.errors import Limited
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Later, Look, Rules
+from sentinel.github.material import material_of
 from sentinel.github.mirror import Mirror, records_of
 from sentinel.github.place import locate
 from sentinel.github.records import OutboxEntry, Seen
+from sentinel.github.tenure import Lost, Tenure
 from sentinel.github.trust import Policy
 from sentinel.model import layout
-from sentinel.model.codec import decode
 from sentinel.model.redaction import Redactor, secrets_of
 from sentinel.model.task import Task
-from sentinel.store.base import ABSENT, Conflicted, Outcome, Refused, Snapshot, Transaction
-from sentinel.store.transact import Change
+from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +48,6 @@ _SAYING = 10.0
 _FAILURES = 3
 #: Tries of a batch of which something moved.
 _TRIES = 3
-#: Largest stored result that is shown, in bytes.
-_MAX_RESULT = 64 * 1024
 #: Shortest pause, in seconds, between two steps that have more to do.
 _SOON = 0.1
 
@@ -80,10 +75,6 @@ class Options:
         return cls(**known, policy=policy)  # type: ignore[arg-type]  # checked by the settings
 
 
-class Lost(Exception):
-    """The lock or the incarnation is not ours any more."""
-
-
 class IssueDuty(Duty):
     """Issues and files as tasks, one peer at a time."""
 
@@ -97,6 +88,7 @@ class IssueDuty(Duty):
         self._redactor = redactor or Redactor()
         self._store = post.transactor.store
         self._clock = post.clock
+        self._tenure = Tenure(post)
         self._reader = Reader()
         self._notes = outbox.Notes()
         self._outbox = outbox.Outbox(self._notes)
@@ -126,8 +118,12 @@ class IssueDuty(Duty):
 
         Raises store errors; whatever was not finished is done by the next step, of whichever peer.
         """
-        if not self._options.enabled or not self._hold():
+        if not self._options.enabled:
             return self._pause
+        if not self._tenure.held():
+            if not self._tenure.begin():
+                return self._pause
+            self._seen = None
         try:
             return self._step()
         except Lost:
@@ -147,50 +143,6 @@ class IssueDuty(Duty):
         close = getattr(self._hub, "close", None)
         if close is not None:
             close()
-
-    # -- the lock ---------------------------------------------------------------------------------------
-
-    def _hold(self) -> bool:
-        if self._is_mine(self._store.read()):
-            return True
-
-        def decide(snapshot: Snapshot) -> tuple[Transaction | None, bool]:
-            if self._is_mine(snapshot):
-                return None, True
-            transaction, _ = locks.acquire(
-                self._post.transactor.change(snapshot),
-                snapshot,
-                layout.INTAKE_LOCK,
-                holder=self._post.worker,
-                incarnation=self._post.incarnation,
-                ttl=0.0,
-                # Who holds it otherwise is for the control loops to judge; this takes what is free.
-                observer=Observer(),
-                wall=self._clock.wall(),
-            )
-            return transaction, True
-
-        try:
-            self._post.transactor.transact(decide)
-        except (LockHeld, LockLost):
-            return False
-        log.info("%s deals with GitHub from now on", self._post.worker)
-        self._seen = None
-        return True
-
-    def _is_mine(self, snapshot: Snapshot) -> bool:
-        me = self._post.incarnation
-        lock = load_lock(snapshot, layout.INTAKE_LOCK)
-        live = snapshot.version(layout.incarnation_key(me)) is not ABSENT
-        return live and lock is not None and lock.incarnation == me
-
-    def _guarded(self, snapshot: Snapshot) -> Change:
-        """A change that lands only while lock and incarnation are ours. Raises `Lost`."""
-        if not self._is_mine(snapshot):
-            raise Lost
-        change = self._post.transactor.change(snapshot)
-        change.expect_present(layout.lock_key(layout.INTAKE_LOCK))
-        return change.expect_present(layout.incarnation_key(self._post.incarnation))
 
     # -- one step ---------------------------------------------------------------------------------------
 
@@ -289,7 +241,7 @@ class IssueDuty(Duty):
     ) -> Decision | None:
         try:
             case = Case(
-                self._guarded(snapshot),
+                self._tenure.guarded(snapshot),
                 snapshot,
                 look,
                 ask=ask,
@@ -340,12 +292,12 @@ class IssueDuty(Duty):
             return ()
         batch = list(transactions)
         for entry in self._notes.unstored(snapshot):
-            change = self._guarded(snapshot).put(layout.outbox_key(entry.number), entry)
+            change = self._tenure.guarded(snapshot).put(layout.outbox_key(entry.number), entry)
             batch.append(change.transaction(f"said on issue {entry.number}"))
         seen = self._since()
         stored = _stored_seen(snapshot)
         if (seen.issues, seen.comments) != (stored.issues, stored.comments):
-            change = self._guarded(snapshot)
+            change = self._tenure.guarded(snapshot)
             change.put(layout.SEEN, dataclasses.replace(seen, rev=stored.rev, tx=stored.tx))
             batch.append(change.transaction(f"read GitHub up to {seen.issues}"))
         outcomes = self._post.transactor.retrying()(self._store.commit, batch)
@@ -367,11 +319,11 @@ class IssueDuty(Duty):
         for path, sha in (found or {}).items():
             if path not in known or known[path].blob != sha:
                 data = files.content(self._hub, self._path, sha)
-                change = self._guarded(snapshot)
+                change = self._tenure.guarded(snapshot)
                 taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)
                 batch.append(taken)
         for path in sorted(known.keys() - (found or {}).keys()):
-            batch.append(files.withdraw(self._guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
+            batch.append(files.withdraw(self._tenure.guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
         self._commit(snapshot, [transaction for transaction in batch if transaction is not None])
 
     # -- saying -----------------------------------------------------------------------------------------
@@ -397,7 +349,7 @@ class IssueDuty(Duty):
                 mirror = Mirror(self._hub, self._path, recognition, entry)
                 try:
                     record, task = records_of(snapshot, entry.number)
-                    mirror.show(snapshot, record, task, self._material(task))
+                    mirror.show(snapshot, record, task, material_of(task, self._store, self._redactor))
                     left -= 1
                 except BadRecord as problem:
                     log.error("nothing can be said on issue %d: %s", entry.number, problem)
@@ -428,27 +380,6 @@ class IssueDuty(Duty):
             self._push_at = float("-inf")
         self._notes.keep(entries)
         self._commit(snapshot, ())
-
-    def _material(self, task: Task | None) -> Material:
-        if task is None or not task.ended:
-            return Material(redactor=self._redactor)
-        result = task.result
-        if task.result_blob is not None:
-            result = self._large(task.result_blob)
-        log_blob = (task.log or {}).get("blob")
-        data = self._store.kept(str(log_blob)) if log_blob else None
-        return Material(redactor=self._redactor, result=result, log=data)
-
-    def _large(self, blob: str) -> object:
-        data = self._store.kept(blob)
-        if data is None:
-            return "(it is not kept any more)"
-        if len(data) > _MAX_RESULT:
-            return f"({len(data):,} bytes, too large to be shown here)"
-        try:
-            return decode(data, limit=_MAX_RESULT)
-        except ValueError:
-            return "(it cannot be read)"
 
 
 def duties(post: Post) -> Sequence[Duty]:

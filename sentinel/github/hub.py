@@ -79,6 +79,9 @@ def issue_of(raw: object) -> Issue | None:
     """The issue in GitHub's JSON; None for a pull request, and for what is no issue."""
     if not isinstance(raw, Mapping) or type(raw.get("number")) is not int or raw.get("pull_request"):
         return None
+    if raw.get("state") not in ("open", "closed"):
+        # Taken for closed, it would be cancelled.
+        return None
     labels = raw.get("labels")
     names = [
         item.get("name") if isinstance(item, Mapping) else item

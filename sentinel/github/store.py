@@ -55,7 +55,7 @@ _TRIES = 30
 #: Tries of one commit while the head stays where it was.
 _TRIES_AT_BASE = 4
 _FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE = 4.0
 #: Landed transaction ids that are remembered; none is sent again after so many others.
 _REMEMBERED = 100_000
 #: Looks at the state between two at how much is kept on this machine.

@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PRIVATE_KEY|API_KEY|
 
 _SHAPES = (
     # GitHub's tokens of every kind.
-    r"gh[pousr]_[A-Za-z0-9]{16,255}",
+    r"gh[pousr]_[A-Za-z0-9_]{16,255}",
     r"github_pat_[A-Za-z0-9_]{16,255}",
     r"glpat-[A-Za-z0-9_-]{16,255}",
     r"(?:AKIA|ASIA)[A-Z0-9]{16}",

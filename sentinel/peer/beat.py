@@ -19,6 +19,7 @@ from sentinel.clock import Clock, Event, rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.view import load_session
+from sentinel.model.codec import flat
 from sentinel.model.counts import Counts
 from sentinel.model.layout import session_register
 from sentinel.model.worker import Session, Status
@@ -137,7 +138,7 @@ class Beat:
         if silent > times.stale:
             log.error("the control loop of %s has hung for %.1f s; no more beats", self._worker, silent)
             return None
-        room = dataclasses.asdict(self._room())
+        room = flat(self._room())
         with self._mutex:
             self._seq += 1
             session = Session(

@@ -54,6 +54,7 @@ class Duties:
         self._wakeup: Wakeup = clock.event()
         self._stopped = False
         self._store: Store | None = None
+        self._begun_in_vain = 0
         self._duties: Sequence[Duty] = ()
         #: When each duty is due, how often in a row it failed, and when the last step of it began that left
         #: nothing to do.
@@ -90,7 +91,8 @@ class Duties:
     def step(self) -> float:
         """Tick what is due; after how many seconds something else is. Never raises."""
         if self._store is None and not self._begin():
-            return FIRST_PAUSE * 10
+            self._begun_in_vain += 1
+            return pause_after(self._begun_in_vain)
         for place, duty in enumerate(self._duties):
             if not self._stopped and self._clock.now() >= self._due[place]:
                 self._tick(place, duty)
@@ -141,9 +143,8 @@ class Duties:
 
     def _failed(self, place: int) -> float:
         """The pause after one more failure of a duty in a row, in seconds."""
-        pause = min(FIRST_PAUSE * 2 ** self._failures[place], LONGEST_PAUSE)
-        self._failures[place] = min(self._failures[place] + 1, 16)
-        return float(pause)
+        self._failures[place] += 1
+        return pause_after(self._failures[place])
 
     def _hurry(self) -> None:
         # What failed keeps its pause.
@@ -160,6 +161,11 @@ class Duties:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, one or more."""
+    return float(min(FIRST_PAUSE * 2 ** min(failures - 1, 16), LONGEST_PAUSE))
 
 
 @contextmanager

@@ -316,15 +316,6 @@ class Service:
         )
         return peer.fenced is not None
 
-    def _rest(self, seconds: float) -> None:
-        """Wait so long, until something happens, or until it is time to stop; whoever watches us is told."""
-        while seconds > _SIGN_OF_LIFE:
-            if self._wakeup.wait(_SIGN_OF_LIFE) or self._stopping:
-                return
-            self._notifier.tell("WATCHDOG=1")
-            seconds -= _SIGN_OF_LIFE
-        self._wakeup.wait(seconds)
-
     def _nothing_to_do(self, peer: Peer) -> bool:
         """Whether no task is left, and no duty since then brought one or has to tell of one."""
         if not peer.out_of_work:
@@ -333,6 +324,15 @@ class Service:
         if self._out_of_work_since is None:
             self._out_of_work_since = self._clock.now()
         return self._duties is None or self._duties.rested_since(self._out_of_work_since)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait so long, until something happens, or until it is time to stop; whoever watches us is told."""
+        while seconds > _SIGN_OF_LIFE:
+            if self._wakeup.wait(_SIGN_OF_LIFE) or self._stopping:
+                return
+            self._notifier.tell("WATCHDOG=1")
+            seconds -= _SIGN_OF_LIFE
+        self._wakeup.wait(seconds)
 
     def _transactor(self, store: Store | None = None) -> Transactor:
         return Transactor(self._store if store is None else store, self._clock, self._rng, self._ids)

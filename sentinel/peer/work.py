@@ -15,6 +15,7 @@ from sentinel.clock import Clock
 from sentinel.errors import BadRecord, SentinelError
 from sentinel.fleet import tasks
 from sentinel.fleet.view import View
+from sentinel.model.codec import flat
 from sentinel.model.counts import Counts
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.peer.desk import Desk, NoDesk
@@ -58,7 +59,7 @@ class Counters:
 
     def frozen(self) -> Counts:
         """The numbers as they are now, for a beat."""
-        return Counts(**dataclasses.asdict(self))
+        return Counts(**flat(self))
 
 
 @dataclasses.dataclass(slots=True)

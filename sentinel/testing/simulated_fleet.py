@@ -49,7 +49,7 @@ from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.fleet import serve
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.network import Weather
-from sentinel.testing.simulation.store import Server
+from sentinel.testing.simulation.server import Server
 from sentinel.testing.simulation.supervisor import Course
 from sentinel.testing.simulation.trace import Trace
 

@@ -23,7 +23,7 @@ from sentinel.store.base import Committed, Conflicted, Outcome, Register, Snapsh
 from sentinel.store.transact import Transactor
 from sentinel.testing.checker import Sender
 from sentinel.testing.simulation.machine import Machine
-from sentinel.testing.simulation.store import Server
+from sentinel.testing.simulation.server import Server
 
 
 class SimulatedDesk:

@@ -30,7 +30,7 @@ from sentinel.testing.simulation.faults import FAULTS, Misfortune
 from sentinel.testing.simulation.fleet import Workers, draw_timing
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.network import Weather
-from sentinel.testing.simulation.store import Server
+from sentinel.testing.simulation.server import Server
 from sentinel.testing.simulation.trace import Trace, TraceHandler
 from sentinel.testing.simulation.workload import (
     LOCKS,
@@ -92,6 +92,8 @@ class SimulationOptions:
     memory: bool = False
     #: Share of the tasks that take their worker down.
     deadly: float = 0.01
+    #: Share of the tasks that only one worker can run.
+    particular: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +230,8 @@ class _Simulation:
             within=until * 0.9,
             seconds=options.seconds,
             deadly=options.deadly,
+            particular=options.particular,
+            workers=self._workers.names,
         )
         people = []
         for number, desk in enumerate(self._others, 1):

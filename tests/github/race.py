@@ -33,6 +33,8 @@ from tests.github.proxy import Proxy, proxy
 from tests.unit import builders
 
 ROOT = Path(__file__).parents[2]
+#: Longest pause of a process between two claims, in seconds for each of them.
+PAUSE = 0.5
 URL = f"github+api://{OWNER}/{REPO}"
 
 
@@ -113,7 +115,7 @@ def _run(environ: Mapping[str, str], names: list[str]) -> dict[str, str]:
     program = ROOT / "tests" / "github" / "programs" / "claim.py"
     running = {
         name: subprocess.Popen(
-            [sys.executable, str(program), URL, name, str(number)],
+            [sys.executable, str(program), URL, name, str(number), str(len(names) * PAUSE)],
             env={**environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

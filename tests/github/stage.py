@@ -14,6 +14,7 @@ from sentinel.fleet.duty import Post, Workplace
 from sentinel.fleet.submission import SHELL, Declared
 from sentinel.fleet.view import Reader, View
 from sentinel.github.duty import IssueDuty, Options
+from sentinel.github.hub import Hub
 from sentinel.github.trust import Policy
 from sentinel.model import layout
 from sentinel.model.ids import IdSource
@@ -54,10 +55,18 @@ TYPES = {
 class Stage:
     """The fleet, GitHub, and a clock that stands still."""
 
-    def __init__(self, *, policy: Policy | None = None, secrets: tuple[str, ...] = ()) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self,
+        *,
+        policy: Policy | None = None,
+        secrets: tuple[str, ...] = (),
+        clock: ManualClock | None = None,
+        hub: Hub | None = None,
+    ) -> None:
+        self.clock = clock or ManualClock()
         self.fleet = MemoryFleet()
         self.hub = MemoryHub()
+        self._hub = hub or self.hub
         self.rng = random.Random(7)
         self.ids = IdSource(self.rng, self.clock.wall)
         self.options = Options(poll=30.0, policy=policy or Policy())
@@ -97,7 +106,7 @@ class Stage:
             ids=self.ids,
             wake=lambda: None,
         )
-        duty = IssueDuty(post, hub or self.hub, REPOSITORY, self.options, self.redactor)
+        duty = IssueDuty(post, hub or self._hub, REPOSITORY, self.options, self.redactor)
         self.duties[worker] = duty
         return duty
 

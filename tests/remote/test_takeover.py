@@ -24,10 +24,12 @@ from tests.remote.bench import make_repository
 from tests.remote.conftest import LONG
 from tests.remote.fleet import RemoteFleet
 
-WORKERS = ("w1", "w2", "w3")
-KILLS = 50 if LONG else 2
-#: Valid: D is 6.4 s.
-INTERVAL, STALE = "2", "9"
+WORKERS = ("w1", "w2", "w3", "w4")
+#: So many beat before one is killed; the one before it may still be on its way back.
+ENOUGH = 3
+KILLS = 50 if LONG else 1
+#: As short as a busy machine bears, and valid: D is 11.3 s.
+INTERVAL, STALE = "3", "15"
 #: Seconds between two looks of the test, each of which is a process; its figures are off by as much.
 LOOK_EVERY = 0.25
 #: Seconds; generous, because it is only ever used up by a failure.
@@ -65,7 +67,7 @@ def test_the_work_of_a_killed_peer_is_claimed_by_another_within_the_printed_boun
     rng = random.Random(20261125)
     for name in WORKERS:
         fleet.start_apart(name, "--max-tasks", "8")
-    all_at_work(fleet, observer)
+    enough_at_work(fleet, observer)
     seconds: list[float] = []
     bounds: list[float] = []
     late = 0
@@ -100,7 +102,7 @@ def one_kill(fleet: RemoteFleet, observer: Client, rng: random.Random, number: i
 
     The bound holds for a connection as it is now, so it is asked for while the others watch the silence.
     """
-    ids = [f"t{number:02}-{index}" for index in range(len(WORKERS))]
+    ids = [f"t{number:02}-{index}" for index in range(ENOUGH)]
     go = fleet.folder / f"go-{number}"
     observer.submit_many(
         [Submission(type="shell", id=name, positional=("sh", "-c", SCRIPT, "sh", str(go))) for name in ids]
@@ -123,7 +125,7 @@ def one_kill(fleet: RemoteFleet, observer: Client, rng: random.Random, number: i
     taken = time.monotonic() - killed_at
     go.touch()
     fleet.start_apart(victim, "--max-tasks", "8")
-    all_at_work(fleet, observer)
+    enough_at_work(fleet, observer)
 
     def over() -> bool:
         return all(task.ended for task in chosen(observer, ids))
@@ -136,9 +138,9 @@ def chosen(observer: Client, ids: Sequence[str]) -> list[Task]:
     return [task for task in observer.tasks() if task.id in ids]
 
 
-def all_at_work(fleet: RemoteFleet, observer: Client) -> None:
+def enough_at_work(fleet: RemoteFleet, observer: Client) -> None:
     def online() -> bool:
-        return {row.id for row in observer.workers() if row.status in ("online", "busy")} == set(WORKERS)
+        return sum(row.status in ("online", "busy") for row in observer.workers()) >= ENOUGH
 
-    until(online, within=PATIENCE, what="all peers to beat", pause=LOOK_EVERY)
+    until(online, within=PATIENCE, what="peers that beat", pause=LOOK_EVERY)
     assert fleet.fallen() == []

@@ -254,15 +254,21 @@ MUTANTS: Sequence[Mutant] = (
         name="no fence on finish",
         patch=no_fence_on_finish,
         caught_as=frozenset({"I1", "I2", "I3", "I4", "I8", "I11"}),
-        options=scenario({"held-writes": 3.0, "pause": 4.0, "kill": 1.0}, fault_every=4.0),
+        options=scenario(
+            {"held-writes": 6.0, "pause": 4.0, "one-way": 3.0}, tasks=150, seconds=5.0, fault_every=3.0
+        ),
     ),
     Mutant(
         name="no incarnation precondition",
         patch=no_incarnation_precondition,
         caught_as=frozenset({"I4", "I11"}),
-        # Too few slots: only what still waits can be claimed by one who is dead.
+        # Only what still waits can be claimed by one who is dead, so nobody else may be able to take it.
         options=scenario(
-            {"held-writes": 6.0, "kill": 4.0}, peers=3, slots=1, tasks=40, seconds=40.0, fault_every=3.0
+            {"held-writes": 6.0, "kill": 2.0, "pause": 3.0},
+            tasks=200,
+            seconds=3.0,
+            fault_every=2.0,
+            particular=1.0,
         ),
     ),
     Mutant(

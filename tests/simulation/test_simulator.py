@@ -19,7 +19,7 @@ from sentinel.testing.simulator import SimulationOptions, simulate
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = SimulationOptions(minutes=5, tasks=30)
 #: So many seeds, of 30 virtual minutes and 5 peers each; ``scripts/simulate`` runs the long campaigns.
-SEEDS = 20
+SEEDS = 100
 
 
 def test_one_seed_gives_one_history() -> None:
@@ -75,6 +75,11 @@ def test_a_task_that_kills_its_worker_again_and_again_ends_dead() -> None:
     report = simulate(21, options)
     assert report.violation is None, report.timeline
     assert report.counts["dead"] > 0
+
+
+def test_fifty_peers_bear_what_five_do() -> None:
+    report = simulate(23, SimulationOptions(minutes=1, peers=50, tasks=300, fault_every=2.0))
+    assert report.violation is None, report.timeline
 
 
 def test_the_seeds_of_every_run_are_clean() -> None:

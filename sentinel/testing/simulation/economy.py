@@ -48,7 +48,7 @@ from sentinel.testing.simulation.clock import EPOCH, Timing
 from sentinel.testing.simulation.fleet import serve_as
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.network import Weather
-from sentinel.testing.simulation.store import Server
+from sentinel.testing.simulation.server import Server
 from sentinel.testing.simulation.supervisor import Course
 from sentinel.testing.simulation.trace import Trace
 from sentinel.testing.simulation.workload import WORK, make_plan
@@ -274,7 +274,7 @@ class _Run:
         )
 
         def daemon(process: Process) -> None:
-            serve_as(process, worker, peer, make_plan, duties=duties, place=place)
+            serve_as(process, worker, peer, functools.partial(make_plan, name), duties=duties, place=place)
 
         machine.process(name, daemon, max_tasks=economy.slots)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.machine import Machine, Process
 from sentinel.testing.simulation.network import Weather
-from sentinel.testing.simulation.store import Server
+from sentinel.testing.simulation.server import Server
 from sentinel.testing.simulation.trace import Trace
 
 #: Fault → how often it happens compared with the others.

@@ -20,7 +20,7 @@ from sentinel.peer.work import Plan
 from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.pacing import Whim
-from sentinel.testing.simulation.workload import WORK, make_plan
+from sentinel.testing.simulation.workload import WORK, make_plan, own_work
 
 
 def draw_timing(rng: random.Random) -> Timing:
@@ -65,6 +65,11 @@ class Workers:
         self._twins: list[Process] = []
         #: Longest pause before a daemon that ended is started again.
         self.restart_within = 30.0
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The ids of all workers."""
+        return list(self._homes)
 
     @property
     def machines(self) -> Sequence[Machine]:
@@ -123,8 +128,8 @@ class Workers:
             pattern=self._pattern,
             # Two groups, for leaders of their own.
             region=f"region-{sorted(self._homes).index(worker) % 2 + 1}",
-            types=(WORK,),
-            plan=make_plan,
+            types=(WORK, own_work(worker)),
+            plan=partial(make_plan, worker),
             pacing=Whim(self._times, self._poll, process.rng()) if self._paced else None,
         )
 

@@ -23,7 +23,8 @@ from sentinel.testing.simulation.baton import Actor, Baton
 from sentinel.testing.simulation.clock import SimulatedClock, SimulatedEvent, Timing
 from sentinel.testing.simulation.home import ProofFile, SimulatedHome, SimulatedSignals, SimulatedThread
 from sentinel.testing.simulation.network import Link, Weather
-from sentinel.testing.simulation.store import Server, SimulatedStore
+from sentinel.testing.simulation.server import Server
+from sentinel.testing.simulation.store import SimulatedStore
 from sentinel.testing.simulation.supervisor import Programs, SimulatedOverseer, Supervisor
 from sentinel.testing.simulation.trace import Trace
 

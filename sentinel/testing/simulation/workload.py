@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sentinel.testing.simulation.machine import Machine, Process
 from sentinel.testing.simulation.supervisor import Course
 from sentinel.testing.simulation.trace import Trace
 
-#: The one type of task that simulated workers run.
+#: The type of task that all simulated workers run.
 WORK = "work"
 LOCKS = ("deploy", "nightly", "backup")
 #: Mean seconds between two looks of one who only looks.
@@ -39,19 +39,18 @@ def work(seconds: float, failures: int = 0, deadly: bool = False) -> str:
     return f"{seconds} {failures} {deadly}"
 
 
-_WORKSHOP = Workshop(
-    python="python3",
-    cwd="/",
-    types={WORK: Registered(name=WORK, function=work, module=__name__)},
-    shell=False,
-)
+def own_work(worker: str) -> str:
+    """The type of task that this worker runs and no other."""
+    return f"{WORK}-{worker}"
 
 
-def make_plan(folder: Path) -> Plan:
-    """The product's own plan for a task, with its files in ``folder``."""
+def make_plan(worker: str, folder: Path) -> Plan:
+    """The product's own plan for a task of this worker, with its files in ``folder``."""
+    types = {name: Registered(name=name, function=work, module=__name__) for name in (WORK, own_work(worker))}
+    workshop = Workshop(python="python3", cwd="/", types=types, shell=False)
 
     def make(task: Task) -> RunSpec:
-        return plan(task, _WORKSHOP, folder=folder, environ={})
+        return plan(task, workshop, folder=folder, environ={})
 
     return make
 
@@ -122,6 +121,9 @@ class Wishes:
     seconds: float = 8.0
     #: Share of the tasks that take their worker down.
     deadly: float = 0.01
+    #: Share of the tasks that only one of `workers` can run.
+    particular: float = 0.0
+    workers: Sequence[str] = ()
 
 
 class Person:
@@ -139,7 +141,9 @@ class Person:
             clock=process.machine.clock,
             rng=self._rng,
             actor=process.name.partition("#")[0],
-            options=ClientOptions(types={WORK: Declared(origin="the simulation")}),
+            options=ClientOptions(
+                types=dict.fromkeys([WORK, *map(own_work, wishes.workers)], Declared(origin="the simulation"))
+            ),
         )
         self._asked: dict[str, dict[str, Any]] = {}
         self._open: list[str] = []
@@ -175,11 +179,15 @@ class Person:
             args["deadly"] = True
         after = rng.sample(known, 1) if known and rng.random() < 0.1 else []
         priority = rng.choice(("normal", "normal", "high", "low"))
-        return {"args": args, "retries": rng.randint(0, 2), "after": after, "priority": priority}
+        type_ = WORK
+        if self._wishes.particular and rng.random() < self._wishes.particular:
+            type_ = own_work(rng.choice(self._wishes.workers))
+        retries = rng.randint(0, 2)
+        return {"type": type_, "args": args, "retries": retries, "after": after, "priority": priority}
 
     def _submit(self, task: str) -> None:
         def submit() -> None:
-            self._client.submit(WORK, id=task, timeout=120.0, **self._asked[task])
+            self._client.submit(id=task, timeout=120.0, **self._asked[task])
             self._checker.told_submitted(self._baton.now, task)
             if task in self._open:
                 self._open.remove(task)

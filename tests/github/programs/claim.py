@@ -1,7 +1,7 @@
 """Claims waiting tasks, a few at a time as workers do, against others; prints those that it won.
 
-It begins when it is told to go. Its only limits are GitHub's: this is about who wins, not about how often
-one may ask.
+It begins when it is told to go, at once with the others, and comes again after a pause of its own. It has no
+limit of requests: this is about who wins, not about how often one may ask.
 """
 
 import os
@@ -23,7 +23,7 @@ from sentinel.store.transact import Transactor
 #: Claims in one commit.
 AT_ONCE = 4
 
-url, name, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+url, name, seed, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 rng, clock = random.Random(seed), SystemClock()
 limits = Limits(points_a_minute=10**9, between_writes=0.0, at_once=10**6)
 api = connect(locate(url, os.environ), Options(timeout=60.0, limits=limits))
@@ -54,11 +54,12 @@ while True:
         outcomes = store.commit([claim for claim, _ in claims])
     except Unavailable:
         lost += len(claims)
-        continue
-    for (_, claimed), outcome in zip(claims, outcomes, strict=True):
+        outcomes = []
+    for (_, claimed), outcome in zip(claims, outcomes, strict=bool(outcomes)):
         if isinstance(outcome, Committed):
             print(f"won {claimed.id} {claimed.epoch}", flush=True)
         else:
             lost += 1
+    clock.sleep(rng.uniform(0.0, pause))
 usage = api.meter.usage
 print(f"end {lost} {usage.requests} {usage.charged}")
