@@ -34,6 +34,8 @@ __all__ = ["Api", "Limits", "Options", "Reply", "connect"]
 
 #: Tries of one read.
 _TRIES = 4
+#: Seconds over which those come back who wait for an hour to begin anew.
+_AFTER_RESET = 30.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 8.0
 
@@ -265,7 +267,9 @@ class Api:
             reset_in = until_reset(answer.headers, wall=wall)
             shared_.meter.told(answer.headers, reset_in=reset_in, now=self._clock.now())
             if meaning != "limited" and answer.headers.get("x-ratelimit-remaining") == "0" and reset_in:
-                shared_.limiter.exhausted("the requests of this hour are used up", reset_in)
+                # All who use this token wait for the same moment, and are not to begin in the same one.
+                wait = reset_in + self._options.rng.uniform(0.0, _AFTER_RESET)
+                shared_.limiter.exhausted("the requests of this hour are used up", wait)
         if meaning == "limited":
             return
         if meaning != "failed":

@@ -204,11 +204,6 @@ def mirror_pause(allowed: Allowance) -> float:
     return 0.0 if math.isinf(a_second) else 1.0 / a_second
 
 
-def after_reset(place: int, workers: int, spread: float = 60.0) -> float:
-    """Seconds that a worker waits after the hour began anew, so that not all begin at once."""
-    return spread * (place + 0.5) / max(workers, place + 1)
-
-
 def forecast(
     kind: Kind,
     base: LeaseTimes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import pytest
@@ -157,14 +156,6 @@ def test_content_is_created_within_the_hour_and_the_minute() -> None:
     assert 3600 / pause == pytest.approx(400)
     assert 60 / budget.mirror_pause(Allowance(contents_an_hour=math.inf)) == pytest.approx(64)
     assert budget.mirror_pause(Allowance(contents_an_hour=math.inf, contents_a_minute=math.inf)) == 0.0
-
-
-@given(workers=st.integers(1, 500))
-def test_after_a_reset_the_fleet_comes_back_one_by_one(workers: int) -> None:
-    pauses = [budget.after_reset(place, workers) for place in range(workers)]
-    steps = [later - earlier for earlier, later in itertools.pairwise(pauses)]
-    assert all(step == pytest.approx(60.0 / workers) for step in steps)
-    assert 0.0 < pauses[0] <= pauses[-1] < 60.0
 
 
 def test_an_idle_fleet_sends_beats_and_nothing_else() -> None:
