@@ -239,7 +239,7 @@ def test_when_the_store_was_down_for_long_every_peer_ends_its_work_and_recovers_
         world.wait_for_log(name, "joined as", times=said[name] + 1)
     epochs = world.finished(ids)
     assert (epochs[ids[1]], epochs[ids[2]]) == (2, 2)
-    # What ended in time was kept, and told when the store was back, if nobody took the silence for death first.
+    # What ended in time was kept, and told when the store was back, unless a takeover came first.
     (owner,) = (name for name in WORKERS if ids[0] in owners[name])
     failed_over = any(note.startswith(f"fail over {owner} ") for note in world.history.notes()[before:])
     assert epochs[ids[0]] == (2 if failed_over else 1)
