@@ -60,6 +60,7 @@ from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.pace import JITTER, Pace
 from sentinel.store.repository import REFS, check_fleet, signature
+from sentinel.store.riding import rode
 from sentinel.store.tree import GitSnapshot, path_of, write_tree
 
 log = logging.getLogger(__name__)
@@ -372,7 +373,7 @@ class RemoteStore(Store):
             # Should anything go wrong from here on, it may be on its way.
             outcome = Rode.UNKNOWN
             answer, others = self._mirror.send_each([update, along], size=size)
-            outcome = _rode(others, along)
+            outcome = rode(others, along)
         finally:
             rider.rode(ride, outcome)
         return answer
@@ -566,18 +567,6 @@ class RemoteStore(Store):
 
     def close(self) -> None:
         self._mirror.close()
-
-
-def _rode(answer: Answer, update: Update) -> Committed | Conflicted | Rode:
-    match answer.pushed:
-        case Pushed.LANDED:
-            return Committed(str(update.commit))
-        case Pushed.MOVED:
-            return Conflicted((update.ref.removeprefix(SESSION_REFS),))
-        case Pushed.FAILED | Pushed.REFUSED:
-            return Rode.NOT
-        case _:
-            return Rode.UNKNOWN
 
 
 _warned: set[str] = set()

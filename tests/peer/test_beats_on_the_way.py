@@ -26,6 +26,15 @@ class Carrying(MemoryStore):
 
     def carry(self, transactions: Sequence[Transaction], rider: Rider) -> list[Outcome]:
         outcomes = self.commit(transactions)
+        self._take_along(rider)
+        return outcomes
+
+    def keep_and_carry(self, blobs: Sequence[bytes], rider: Rider) -> list[str]:
+        names = self.keep(blobs)
+        self._take_along(rider)
+        return names
+
+    def _take_along(self, rider: Rider) -> None:
         ride = rider.ride()
         if ride is not None:
             self.carried += 1
@@ -33,7 +42,6 @@ class Carrying(MemoryStore):
             if self.applies:
                 outcome = self.publish(ride.name, ride.document, ride.expect)
             rider.rode(ride, outcome if self.answers else Rode.UNKNOWN)
-        return outcomes
 
 
 class Stop:
@@ -86,6 +94,15 @@ def claim(world: World, member: Member, name: str = "t") -> None:
 def test_a_commit_takes_the_next_beat_along(world: World, member: Member) -> None:
     claim(world, member)
     assert (seq(world, member), member.runs) == (2, ["t@1"])
+
+
+def test_stored_outputs_take_the_next_beat_along(world: World, member: Member) -> None:
+    claim(world, member)
+    Path(member.overseer.started[0].log_path).write_text("said")
+    member.overseer.finish("t@1", result="good")
+    member.peer.tick()
+    # One with the claim, one with the outputs, one with the record of the end.
+    assert seq(world, member) == 4
 
 
 def test_a_beat_that_was_taken_along_extends_the_lease_from_its_sending(world: World, member: Member) -> None:

@@ -56,6 +56,19 @@ def test_one_push_writes_both(bench: RemoteBench, store: RemoteStore, web: serve
     other.close()
 
 
+def test_one_push_stores_outputs_and_takes_the_beat_along(
+    bench: RemoteBench, store: RemoteStore, web: servers.SmartHttp
+) -> None:
+    passenger = Passenger(NAME, first_beat(store))
+    before = web.pushes
+    (name,) = store.keep_and_carry([b"said"], passenger)
+    assert web.pushes == before + 1
+    other = bench.open()
+    assert passenger.outcomes == [Committed(str(other.published()[NAME].version))]
+    assert (other.kept(name), beat(other)) == (b"said", {"format": 1, "seq": 2})
+    other.close()
+
+
 @pytest.mark.parametrize("expect", ["0" * 39 + "1", "no-such-version", ABSENT])
 def test_a_beat_that_expects_what_is_not_there_does_not_keep_the_commit_from_landing(
     store: RemoteStore, expect: Expected
