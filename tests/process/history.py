@@ -20,6 +20,11 @@ class History:
         """The audit: one line a commit, oldest first."""
         return self._git("log", "--reverse", "--format=%s", "sentinel/state").splitlines()
 
+    def notes(self) -> list[str]:
+        """What each transaction was for, oldest first; a subject names one of several in a commit."""
+        lines = self._git("log", "--reverse", "--format=%B", "sentinel/state").splitlines()
+        return [line for line in lines if line and not line.startswith("Sentinel-")]
+
     def repeated_transactions(self) -> list[str]:
         """Ids of transactions that landed more than once."""
         trailers = self._git("log", "--format=%(trailers:key=Sentinel-Tx,valueonly)", "sentinel/state")

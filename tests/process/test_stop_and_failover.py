@@ -212,4 +212,4 @@ def test_peers_in_two_pid_namespaces_do_not_take_each_other_for_dead(
     time.sleep(TIMES.stale + 2)
     done = client.wait([f"t{number}" for number in range(4)], timeout=60)
     assert [task.losses for task in done] == [0, 0, 0, 0]
-    assert not [line for line in History(fleet.store).subjects() if line.startswith("fail over")]
+    assert not [line for line in History(fleet.store).notes() if line.startswith("fail over")]

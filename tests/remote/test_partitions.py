@@ -26,7 +26,7 @@ from tests.remote.netns import Network, network, why_not
 from tests.remote.proxy import Fault, Proxy, proxy
 
 WORKERS = ("w1", "w2", "w3")
-TIMES = LeaseTimes(2, 12)
+TIMES = LeaseTimes(3, 15)
 #: Seconds; generous, because it is only ever used up by a failure.
 PATIENCE = 120.0
 
@@ -163,13 +163,13 @@ def test_a_partition_shorter_than_the_lease_takes_nothing_away_f5(world: World) 
     ids = world.submit(3)
     owners = world.running(ids)
     cut = next(name for name in WORKERS if owners[name])
-    before = len(world.history.subjects())
+    before = len(world.history.notes())
     world.net.cut(cut)
     time.sleep(3.0)
     world.net.heal()
     world.let_go(*ids)
     assert set(world.finished(ids).values()) == {1}
-    assert not [subject for subject in world.history.subjects()[before:] if subject.startswith("fail over")]
+    assert not [note for note in world.history.notes()[before:] if note.startswith("fail over")]
 
 
 def test_one_that_is_cut_off_for_long_ends_its_work_before_others_take_it_and_comes_back_anew_f6(
@@ -185,7 +185,7 @@ def test_one_that_is_cut_off_for_long_ends_its_work_before_others_take_it_and_co
     world.let_go(ends, *(name for name in ids if name not in owners[cut]))
 
     def taken_over() -> bool:
-        return any(subject.startswith(f"fail over {cut} ") for subject in world.history.subjects())
+        return any(note.startswith(f"fail over {cut} ") for note in world.history.notes())
 
     until(taken_over, within=PATIENCE, what=f"the takeover of {cut}: {world.logs()}")
     assert world.fleet.runs(cut, "sh") == [], "what it ran goes on when others may run it"
@@ -220,6 +220,7 @@ def test_when_the_store_was_down_for_long_every_peer_ends_its_work_and_recovers_
 ) -> None:
     ids = world.submit(3)
     owners = world.running(ids)
+    before = len(world.history.notes())
     said = {name: world.fleet.log(name).count("joined as") for name in WORKERS}
     fenced = {name: world.fleet.log(name).count("is fenced") for name in WORKERS}
     world.net.refuse()
@@ -237,8 +238,11 @@ def test_when_the_store_was_down_for_long_every_peer_ends_its_work_and_recovers_
     for name in WORKERS:
         world.wait_for_log(name, "joined as", times=said[name] + 1)
     epochs = world.finished(ids)
-    # What ended in time was kept, and told when the store was back; the rest began again.
-    assert [epochs[name] for name in ids] == [1, 2, 2], owners
+    assert (epochs[ids[1]], epochs[ids[2]]) == (2, 2)
+    # What ended in time was kept, and told when the store was back, unless a takeover came first.
+    (owner,) = (name for name in WORKERS if ids[0] in owners[name])
+    failed_over = any(note.startswith(f"fail over {owner} ") for note in world.history.notes()[before:])
+    assert epochs[ids[0]] == (2 if failed_over else 1)
 
 
 def test_a_peer_on_a_line_of_64_kbit_a_second_is_slow_and_nothing_else_f10(world: World) -> None:
