@@ -33,8 +33,6 @@ from tests.github.proxy import Proxy, proxy
 from tests.unit import builders
 
 ROOT = Path(__file__).parents[2]
-#: Longest pause of a process between two claims, in seconds for each of them.
-PAUSE = 0.5
 URL = f"github+api://{OWNER}/{REPO}"
 
 
@@ -56,8 +54,8 @@ class Result:
     seconds: float
 
 
-def race(through: Proxy, *, processes: int, tasks: int) -> Result:
-    """Let ``processes`` race for ``tasks``."""
+def race(through: Proxy, *, processes: int, tasks: int, pause: float) -> Result:
+    """Let ``processes`` race for ``tasks``; each pauses up to ``pause`` seconds between two claims."""
     environ = {**os.environ, "GITHUB_API_URL": through.url, "GITHUB_TOKEN": token("robot")}
     # How often one may ask is not what this is about.
     through.strict = False
@@ -68,7 +66,7 @@ def race(through: Proxy, *, processes: int, tasks: int) -> Result:
     store = ApiStore(api, StoreOptions(actor="race"))
     _fill(store, names, tasks)
     began = time.monotonic()
-    told = _run(environ, names)
+    told = _run(environ, names, pause)
     seconds = time.monotonic() - began
     won: dict[str, list[int]] = collections.defaultdict(list)
     winners: collections.Counter[str] = collections.Counter()
@@ -110,12 +108,12 @@ def _fill(store: ApiStore, names: list[str], tasks: int) -> None:
     store.commit([Transaction("fill", dict.fromkeys(documents, ABSENT), documents, "fill the store")])
 
 
-def _run(environ: Mapping[str, str], names: list[str]) -> dict[str, str]:
+def _run(environ: Mapping[str, str], names: list[str], pause: float) -> dict[str, str]:
     """Start all, let them go at once, and wait for all; what each printed."""
     program = ROOT / "tests" / "github" / "programs" / "claim.py"
     running = {
         name: subprocess.Popen(
-            [sys.executable, str(program), URL, name, str(number), str(len(names) * PAUSE)],
+            [sys.executable, str(program), URL, name, str(number), str(pause)],
             env={**environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -139,6 +137,7 @@ def _main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--processes", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--pause", type=float, default=120.0, help="seconds; the emulator is slow")
     given = parser.parse_args()
     tools = subprocess.run(
         [str(ROOT / "scripts" / "github-tools")], capture_output=True, text=True, check=True
@@ -146,7 +145,7 @@ def _main() -> int:
     emulator = Emulator(Path(tools.stdout.strip()))
     try:
         with proxy(emulator.port, {token(login): login for login in USERS}, aliases) as through:
-            result = race(through, processes=given.processes, tasks=given.tasks)
+            result = race(through, processes=given.processes, tasks=given.tasks, pause=given.pause)
             calls = len(through.ledger.calls)
     finally:
         emulator.close()
