@@ -131,7 +131,10 @@ class Chooser:
         else:
             left = {}
         load = Counter(meant.values())
-        others = [dataclasses.replace(worker, active=worker.active + load[worker.id]) for worker in workers]
+        others = [
+            dataclasses.replace(worker, active=worker.active + load[worker.id]) if load[worker.id] else worker
+            for worker in workers
+        ]
         options = self._options
         shared = assign(free, others, options.balancer, options.balancer_options, passed=passed)
         mine = {task for task, worker in (meant | shared).items() if worker == me}

@@ -372,9 +372,10 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
-        if not takes and not self._coordination.calls(view):
+        calls = self._coordination.calls(view)
+        waiting = self._chooser.waiting(view) if takes or calls else []
+        if not waiting and not calls:
             return
-        waiting = self._chooser.waiting(view)
         workers = [
             worker
             for worker in candidates(view, registers, self._observer)
