@@ -32,7 +32,7 @@ def end_of(
         return None
     change.expect_present(layout.incarnation_key(incarnation))
     change.put(key, before.with_ended(incarnation, counts, crashed=crashed))
-    return change.transaction(f"count what {worker} did as {incarnation}")
+    return change.transaction(f"count what {worker} did as {incarnation}", aside=True)
 
 
 def count_conflict(change: Change, snapshot: Snapshot, lock: str, *, refused: bool, wall: float) -> bool:

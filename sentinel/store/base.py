@@ -57,6 +57,8 @@ class Transaction:
     write: Mapping[str, Written]
     #: One line for the audit, such as ``claim build-42 epoch 3 by worker-001``.
     note: str
+    #: Whether it only keeps the books of what others in its batch do: it does not lead a commit's subject.
+    aside: bool = False
 
     def __post_init__(self) -> None:
         blind = self.write.keys() - self.expect.keys()
@@ -304,9 +306,10 @@ _MAX_SUBJECT = 160
 def message(transactions: Sequence[Transaction], nonce: str) -> str:
     """The commit message: the notes for people, then the nonce and transaction ids as trailers."""
     notes = [tx.note for tx in transactions]
-    subject = "; ".join(notes)
-    if len(subject) > _MAX_SUBJECT and len(notes) > 1:
-        subject = f"{notes[0]} (and {len(notes) - 1} more)"
+    told = [tx.note for tx in transactions if not tx.aside] or notes
+    subject = "; ".join(told)
+    if len(subject) > _MAX_SUBJECT and len(told) > 1:
+        subject = f"{told[0]} (and {len(told) - 1} more)"
     body = "" if len(notes) == 1 else "".join(f"{note}\n" for note in notes) + "\n"
     trailers = "".join(f"Sentinel-Tx: {tx.id}\n" for tx in transactions)
     return f"{subject}\n\n{body}Sentinel-Nonce: {nonce}\n{trailers}"

@@ -102,9 +102,10 @@ class Change:
         self._expect.setdefault(key, self._snapshot.version(key))
         return self
 
-    def transaction(self, note: str) -> Transaction:
+    def transaction(self, note: str, *, aside: bool = False) -> Transaction:
         """The finished transaction; ``note``, whatever texts went into it, is one line of the audit."""
-        return Transaction(self._tx, dict(self._expect), dict(self._write), one_line(note, _MAX_NOTE))
+        note = one_line(note, _MAX_NOTE)
+        return Transaction(self._tx, dict(self._expect), dict(self._write), note, aside)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

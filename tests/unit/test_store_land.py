@@ -22,6 +22,7 @@ from sentinel.store.base import (
     Written,
     land,
     message,
+    notes,
     outcomes,
 )
 from sentinel.store.memory import MemoryStore
@@ -180,6 +181,18 @@ def test_a_commit_of_several_names_each_note_and_each_transaction() -> None:
         "Sentinel-Tx: t1",
         "Sentinel-Tx: t2",
     ]
+
+
+def test_what_only_keeps_the_books_does_not_lead_the_subject_and_is_in_the_body() -> None:
+    books = Transaction("t1", {}, {}, "count what w1 did", aside=True)
+    text = message([books, tx("t2", {})], "n0nce")
+    assert text.startswith("note of t2\n\n")
+    assert notes(text) == ("count what w1 did", "note of t2")
+
+
+def test_books_alone_are_the_subject() -> None:
+    books = Transaction("t1", {}, {}, "count what w1 did", aside=True)
+    assert message([books], "n0nce").startswith("count what w1 did\n")
 
 
 def test_two_commits_of_the_same_change_differ_by_their_nonce() -> None:
