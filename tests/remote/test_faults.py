@@ -31,14 +31,13 @@ def recorded(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commits that ``store`` sends to the state branch from now on."""
     sent: list[str] = []
     mirror = store._mirror
-    send = mirror.send
+    send_each = mirror.send_each
 
-    def record(ref, commit, expected, **options):  # type: ignore[no-untyped-def] # as `Mirror.send`
-        if ref == STATE_REF:
-            sent.append(str(commit))
-        return send(ref, commit, expected, **options)
+    def record(updates, **options):  # type: ignore[no-untyped-def] # as `Mirror.send_each`
+        sent.extend(str(update.commit) for update in updates if update.ref == STATE_REF)
+        return send_each(updates, **options)
 
-    monkeypatch.setattr(mirror, "send", record)
+    monkeypatch.setattr(mirror, "send_each", record)
     return sent
 
 
