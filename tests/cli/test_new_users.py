@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from sentinel.cli.context import warn_of_problems
 from sentinel.model.codec import encode_document
 from sentinel.model.worker import Worker
-from tests.cli.conftest import Place, Run
+from tests.cli.conftest import Place, Run, Worked
 
 BAD = [
     ({"tasks": {"commands": {"cw": {"argv": ["wc", "{pth}"], "args": {"path": {"type": "string"}}}}}}, "pth"),
@@ -177,3 +178,26 @@ def test_nobody_is_told_to_make_a_store_where_none_can_be_made(place: Place, run
 def test_a_warning_says_who_gives_it(place: Place) -> None:
     ran = place.process("tasks", "list", "--store", "git+http://127.0.0.1:9/fleet")
     assert [line.split(" ")[0] for line in ran.stderr.splitlines()] == ["sentinel:", "sentinel:"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "1 record cannot be read and was left out"), (2, "2 records cannot be read and were")],
+)
+def test_records_that_are_left_out_are_counted_in_grammar(
+    capsys: pytest.CaptureFixture[str], count: int, said: str
+) -> None:
+    warn_of_problems(count)
+    assert said in capsys.readouterr().err
+
+
+def test_a_dry_run_does_not_call_a_worker_silent_that_it_has_looked_at_once(place: Place, run: Run) -> None:
+    Worked(place)
+    ran = run("failover", "run", "--dry-run")
+    assert ran.status == 0
+    assert "cannot be told yet" in ran.stdout
+
+
+def test_one_worker_is_not_workers(place: Place, run: Run) -> None:
+    Worked(place)
+    assert run("workers", "capacity").stdout.splitlines()[-1].endswith("on 1 worker that takes tasks")
