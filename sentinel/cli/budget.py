@@ -9,6 +9,7 @@ import click
 
 from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.output import Output, output_option, show_json, show_rows
+from sentinel.cli.values import PER_HOUR
 
 if TYPE_CHECKING:
     from sentinel.fleet.pacing import Forecast
@@ -30,7 +31,7 @@ ROUND_TRIP = 0.5
 )
 @click.option(
     "--tasks-per-hour",
-    type=click.FloatRange(0, 1_000_000),
+    type=PER_HOUR,
     default=0.0,
     show_default=True,
     metavar="T",

@@ -115,7 +115,7 @@ def explain(invocation: Invocation, key: str, worker_id: str | None, output: Out
     wanted = key.lower()
     found = [row for row in rows if wanted in _names(row)]
     if not found:
-        found = [row for row in rows if row["name"].lower().startswith(f"{wanted}.")]
+        found = [row for row in rows if any(name.startswith(f"{wanted}.") for name in _names(row))]
     if len(found) == 1:
         show_record(found[0], _RECORD, output)
     elif found:

@@ -166,7 +166,5 @@ pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
 def warn_of_problems(count: int) -> None:
     """Say on standard error that records were left out."""
     if count:
-        noun = "record cannot" if count == 1 else "records cannot"
-        click.echo(
-            f"sentinel: {count} {noun} be read and was left out; `sentinel doctor` tells which", err=True
-        )
+        what = "1 record cannot be read and was" if count == 1 else f"{count} records cannot be read and were"
+        click.echo(f"sentinel: {what} left out; `sentinel doctor` tells which", err=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -33,6 +35,9 @@ class ReaderGone(Exception):
 def run_to_status(command: Callable[[], Any]) -> int:
     """Run ``command`` and give the exit status; whatever it raises becomes a line on standard error."""
     _write_anything()
+    if logging.lastResort is not None:
+        # Where a command sets up no log, a warning is one of our lines on standard error.
+        logging.lastResort.setFormatter(logging.Formatter("sentinel: %(message)s"))
     try:
         status = command()
         return status if isinstance(status, int) else 0
@@ -41,7 +46,7 @@ def run_to_status(command: Callable[[], Any]) -> int:
             click.echo(error.ctx.get_help(), err=True)
             return 2
         where = f"; see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
-        _say(f"{error.format_message().rstrip('.')}{where}")
+        _say(f"{error.format_message().rstrip('.')}{_meant_as_value(error)}{where}")
         return 2
     except click.ClickException as error:
         _say(error.format_message())
@@ -81,6 +86,12 @@ def plain(text: str) -> str:
         else character.encode("unicode_escape", "backslashreplace").decode()
         for character in text
     )
+
+
+def _meant_as_value(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption) and re.match(r"-+[0-9.]", error.option_name):
+        return "; a value that begins with - comes after --"
+    return ""
 
 
 def _say(sentence: str) -> None:

@@ -32,7 +32,7 @@ def _what(row: Row) -> str:
             return f"would be failed over: {row['ground']}"
         case "alive":
             return "beats"
-    return f"silent for {row['silence']:.1f} s; dead after {row['needed']:.1f} s more"
+    return f"cannot be told yet: dead if it stays silent for {row['needed']:.1f} s more"
 
 
 _COLUMNS: Columns = {"WORKER": "worker", "RESULT": _what}

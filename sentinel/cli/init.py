@@ -27,6 +27,8 @@ def init(invocation: Invocation, repo: str | None, yes: bool, dry_run: bool) -> 
       sentinel init --store file:///srv/fleet.git --dry-run
       sentinel init --repo acme/fleet
     """
+    if repo is not None and invocation.store_flag is not None:
+        raise click.UsageError("give either --store or --repo")
     url = invocation.store_url() if repo is None else f"github://{repo}"
     for sentence in make(invocation, url, dry_run=dry_run):
         click.echo(plain(sentence))

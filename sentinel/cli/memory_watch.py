@@ -88,6 +88,8 @@ def _load(path: Path) -> dict[str, str]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise BadInput(f"--resume {path} cannot be written: there is no folder {path.parent}") from None
         return {}
     try:
         position = decode(data, limit=_MAX_POSITION)

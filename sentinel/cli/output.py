@@ -39,6 +39,11 @@ _COLOURS = {
     "offline": "dim",
 }
 
+#: Spaces between two columns.
+_GAP = 2
+#: Characters of a word that is not broken: ids that we make have 26.
+_WORD = 30
+
 
 def output_option(function: F) -> F:
     """The option ``-o``, which every command that shows something has."""
@@ -67,10 +72,14 @@ def show_rows(rows: Sequence[Row], columns: Columns, output: Output, *, wide: Co
     if output == "wide":
         columns = {**columns, **(wide or {})}
     cells = [[_cell(_value(row, column)) for column in columns.values()] for row in rows]
-    if sys.stdout.isatty():
-        _rich_table(list(columns), cells)
-    else:
+    if not sys.stdout.isatty():
         _plain_table(list(columns), cells)
+    elif not _rich_table(list(columns), cells):
+        if output == "wide":
+            _records(list(columns), cells)
+        else:
+            # Lines that the terminal breaks can still be read and copied; words in pieces cannot.
+            _plain_table(list(columns), cells)
 
 
 def show_record(row: Row, columns: Columns, output: Output) -> None:
@@ -78,11 +87,7 @@ def show_record(row: Row, columns: Columns, output: Output) -> None:
     if output == "json":
         show_json(row)
         return
-    values = {heading: _cell(_value(row, column)) for heading, column in columns.items()}
-    width = max(len(heading) for heading in values) + 1
-    for heading, text in values.items():
-        if text != "-":
-            click.echo(f"{heading.lower() + ':':<{width}} {text}")
+    _records(list(columns), [[_cell(_value(row, column)) for column in columns.values()]])
 
 
 def show_json(document: Any) -> None:
@@ -125,15 +130,48 @@ def _plain_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Non
         click.echo("  ".join(padded).rstrip())
 
 
-def _rich_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD
+def _records(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    width = max(len(heading) for heading in headings) + 1
+    for place, line in enumerate(cells):
+        if place:
+            click.echo()
+        for heading, text in zip(headings, line, strict=True):
+            if text != "-":
+                click.echo(f"{heading.lower() + ':':<{width}} {text}")
+
+
+def _rich_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> bool:
+    """Write a table that fits the terminal with no short word in pieces; False when there is none."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    console = Console()
+    widths = _fitting([headings, *cells], console.width)
+    if widths is None:
+        return False
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(heading, overflow="fold", width=width)
     for line in cells:
         table.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in line))
-    Console().print(table)
+    console.print(table)
+    return True
+
+
+def _fitting(lines: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """How wide each column is in ``room``: the widest give way first, down to their longest word."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*lines, strict=True))
+    widths = [max(cell_len(text) for text in column) for column in columns]
+    least = [
+        min(_WORD, max(cell_len(word) for text in column for word in text.split(" "))) for column in columns
+    ]
+    room -= _GAP * (len(columns) - 1)
+    while sum(widths) > room:
+        yielding = [place for place, width in enumerate(widths) if width > least[place]]
+        if not yielding:
+            return None
+        widths[max(yielding, key=lambda place: widths[place])] -= 1
+    return widths

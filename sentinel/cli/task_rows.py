@@ -17,10 +17,10 @@ COLUMNS: Columns = {
     "STATE": "state",
     "PRIORITY": "priority",
     "OWNER": "owner",
-    "ATTEMPT": "attempt",
     "CREATED": moment("created_at"),
 }
 WIDE: Columns = {
+    "ATTEMPT": "attempt",
     "STARTED": moment("started_at"),
     "FINISHED": moment("finished_at"),
     "RUN": "run",

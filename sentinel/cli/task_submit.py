@@ -86,6 +86,8 @@ def submit(
       sentinel tasks submit word-count --arg path=docs --priority high --timeout 120
       sentinel tasks submit word-count --id count-42 --args-json args.json --after fetch-42
     """
+    if wait_timeout is not None and not wait:
+        raise click.UsageError("--wait-timeout goes with --wait")
     texts = pairs(arg, "--arg")
     given = _read_object(args_json) if args_json is not None else {}
     labels = pairs(affinity, "--affinity")

@@ -119,5 +119,8 @@ TTL = _Checked("seconds", _seconds("ttl", MIN_TTL, MAX_TTL))
 WAIT = _Checked("seconds", _seconds("wait", 0.0, MAX_WAIT))
 PATIENCE = _Checked("seconds", _seconds("timeout", 0.0, MAX_WAIT))
 DURATION = _Checked("duration", _duration)
+PER_HOUR = _Checked(
+    "count", lambda text: check_number(_number(text), "tasks per hour", 0, 1_000_000, unit="tasks")
+)
 EPOCH = _Checked("epoch", _epoch)
 STATE_LIST = _Checked("states", _states)

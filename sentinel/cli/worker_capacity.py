@@ -46,7 +46,8 @@ def capacity(invocation: Invocation, /, output: Output, **filters: Any) -> None:
     if output != "json":
         takes = [row for row in rows if row["status"] in _TAKES]
         slots, free = sum(row["max_tasks"] for row in takes), sum(row["free"] for row in takes)
-        click.echo(f"{free} of {slots} slots free on {len(takes)} workers that take tasks")
+        whose = "1 worker that takes tasks" if len(takes) == 1 else f"{len(takes)} workers that take tasks"
+        click.echo(f"{free} of {slots} slots free on {whose}")
 
 
 def _row(row: WorkerRow) -> dict[str, Any]:

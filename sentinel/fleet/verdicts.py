@@ -89,7 +89,8 @@ class Field:
             case "type":
                 return f"it does not run the type {self.demand.type}"
             case "region":
-                return f"it is in the region {worker.region or 'none'}, not in {self.demand.region}"
+                where = f"in the region {worker.region}" if worker.region else "in no region"
+                return f"it is {where}, not in {self.demand.region}"
             case "capability":
                 lacking = [name for name in self.demand.capabilities if not worker.has(name)]
                 return f"it lacks the capability {', '.join(lacking)}"

@@ -97,20 +97,21 @@ def open_repository(path: Path) -> pygit2.Repository:
 
     Raises `NotAStore` when it is none or cannot be used as a store, and `Unavailable` when access is denied.
     """
-    remedy = f"make a store with `sentinel init --store {path}`"
     _refuse_network(path)
     try:
         if not path.is_dir():
             raise NotAStore(
-                f"{path} is not a folder; {remedy}" if path.exists() else f"{path} does not exist; {remedy}"
+                f"{path} is not a folder; name another place, where `sentinel init` can make a store"
+                if path.exists()
+                else f"{path} does not exist; make a store with `sentinel init --store {path}`"
             )
-        next(path.iterdir(), None)
+        empty = next(path.iterdir(), None) is None
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}; give this user access to it") from error
     try:
         repository = pygit2.Repository(str(path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
     except (pygit2.GitError, OSError, ValueError) as error:
-        raise _unusable(path, str(error), remedy) from error
+        raise _unusable(path, str(error), empty=empty) from error
     if not repository.is_bare:
         raise NotAStore(
             f"{path} is a repository with a working tree; a store is a bare one of its own, such as "
@@ -119,7 +120,7 @@ def open_repository(path: Path) -> pygit2.Repository:
     return repository
 
 
-def _unusable(path: Path, problem: str, remedy: str) -> StoreError:
+def _unusable(path: Path, problem: str, *, empty: bool) -> StoreError:
     if "not owned" in problem:
         return Unavailable(
             f"{path} belongs to another user; to use it run `git config --global --add safe.directory {path}`"
@@ -129,7 +130,11 @@ def _unusable(path: Path, problem: str, remedy: str) -> StoreError:
             f"{path} is a repository of a kind that cannot be a store ({problem}); a store has SHA-1 objects "
             "and refs in files: name a new folder"
         )
-    return NotAStore(f"{path} is not a Git repository; name a new folder, and {remedy}")
+    if empty:
+        return NotAStore(f"{path} is not a Git repository; make one with `sentinel init --store {path}`")
+    return NotAStore(
+        f"{path} is not a Git repository; name a new folder, where `sentinel init` makes a store"
+    )
 
 
 def check_fleet(place: object, snapshot: GitSnapshot, *, sessions: str) -> Expected:

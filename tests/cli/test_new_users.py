@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from sentinel.cli.context import warn_of_problems
 from sentinel.model.codec import encode_document
 from sentinel.model.worker import Worker
-from tests.cli.conftest import Place, Run
+from tests.cli.conftest import Place, Run, Worked
 
 BAD = [
     ({"tasks": {"commands": {"cw": {"argv": ["wc", "{pth}"], "args": {"path": {"type": "string"}}}}}}, "pth"),
@@ -114,3 +115,89 @@ def test_the_log_of_a_task_that_printed_nothing_is_empty(place: Place, run: Run)
 def test_the_readme_does_not_name_an_id_like_the_output_it_shows() -> None:
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     assert "--id hello" not in readme
+
+
+def test_a_budget_for_no_number_of_tasks_is_refused_naming_the_range(run: Run) -> None:
+    ran = run("budget", "--tasks-per-hour", "nan")
+    assert (ran.status, ran.said) == (
+        2,
+        "tasks per hour 'nan' is not valid: use tasks from 0 to 1,000,000",
+    )
+
+
+def test_a_value_that_looks_like_an_option_is_refused_with_the_way_to_give_it(run: Run) -> None:
+    ran = run("memory", "set", "k", "-1")
+    assert ran.status == 2
+    assert "a value that begins with - comes after --" in ran.said
+
+
+def test_a_section_is_found_by_its_name_in_the_files(run: Run) -> None:
+    lines = run("config", "explain", "distributed.memorySync").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [
+        "memory_sync.interval",
+        "memory_sync.conflict_resolution",
+        "memory_sync.cache_size",
+    ]
+
+
+def test_init_refuses_two_places_at_once(place: Place, run: Run) -> None:
+    ran = run("init", "--repo", "acme/fleet", "--store", str(place.store))
+    assert ran.status == 2
+    assert "either --store or --repo" in ran.said
+
+
+def test_a_time_to_wait_without_waiting_is_refused(run: Run) -> None:
+    ran = run("tasks", "submit", "shell", "--wait-timeout", "5", "--", "true")
+    assert ran.status == 2
+    assert "--wait-timeout goes with --wait" in ran.said
+
+
+def test_a_position_that_could_not_be_kept_is_refused_before_anything_is_shown(
+    place: Place, run: Run
+) -> None:
+    run("memory", "set", "k", "1")
+    ran = run("memory", "watch", "--resume", str(place.folder / "nowhere" / "p"), "--timeout", "0")
+    assert (ran.status, ran.stdout) == (2, "")
+    assert f"there is no folder {place.folder / 'nowhere'}" in ran.said
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nobody_is_told_to_make_a_store_where_none_can_be_made(place: Place, run: Run, kind: str) -> None:
+    taken = place.folder / "taken"
+    if kind == "file":
+        taken.write_text("x")
+    else:
+        taken.mkdir()
+        (taken / "thesis.txt").write_text("precious")
+    ran = run("tasks", "list", "--store", str(taken))
+    assert ran.status == 5
+    assert f"--store {taken}`" not in ran.said
+    assert "`sentinel init`" in ran.said
+
+
+def test_a_warning_says_who_gives_it(place: Place) -> None:
+    ran = place.process("tasks", "list", "--store", "git+http://127.0.0.1:9/fleet")
+    assert [line.split(" ")[0] for line in ran.stderr.splitlines()] == ["sentinel:", "sentinel:"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "1 record cannot be read and was left out"), (2, "2 records cannot be read and were")],
+)
+def test_records_that_are_left_out_are_counted_in_grammar(
+    capsys: pytest.CaptureFixture[str], count: int, said: str
+) -> None:
+    warn_of_problems(count)
+    assert said in capsys.readouterr().err
+
+
+def test_a_dry_run_does_not_call_a_worker_silent_that_it_has_looked_at_once(place: Place, run: Run) -> None:
+    Worked(place)
+    ran = run("failover", "run", "--dry-run")
+    assert ran.status == 0
+    assert "cannot be told yet" in ran.stdout
+
+
+def test_one_worker_is_not_workers(place: Place, run: Run) -> None:
+    Worked(place)
+    assert run("workers", "capacity").stdout.splitlines()[-1].endswith("on 1 worker that takes tasks")

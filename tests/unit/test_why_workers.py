@@ -69,6 +69,12 @@ def test_the_first_demand_that_leaves_nobody_is_the_reason(
     assert (client.why("t").code, grounds(client)) == (code, {"w1": ground})
 
 
+def test_a_worker_without_a_region_is_said_to_be_in_none(stage: Stage, client: Client) -> None:
+    stage.join("w1")
+    submit(client, affinity={"region": "eu-west-1"})
+    assert client.why("t").workers[0].text == "it is in no region, not in eu-west-1"
+
+
 @pytest.mark.parametrize(
     ("end", "ground"), [("left", "offline"), ("silent", "silent"), ("draining", "draining")]
 )
