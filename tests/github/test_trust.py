@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sentinel.github.trust import Policy
@@ -178,9 +180,46 @@ def test_b2_an_approval_that_names_the_hash_counts_whenever_it_was_written(stage
     stage.look()
     spec = spec_hash(stage.task(first))
     second = stage.hub.open(GOOD, by="mallory")
-    stage.hub.say(second, f"/approve {spec[:12]}", by="alice")
+    stage.hub.say(second, f"/approve {spec}", by="alice")
     stage.look()
     assert stage.task(second).state == "pending"
+
+
+def test_b2_the_first_digits_of_a_hash_approve_only_what_was_shown(stage: Stage) -> None:
+    # Two texts with the same first twelve digits take seconds to find; the second is what this stands for.
+    first = stage.hub.open(OTHER, by="mallory")
+    stage.look()
+    digits = spec_hash(stage.task(first))[:12]
+    second = stage.hub.open(GOOD, by="mallory")
+    stage.look()
+    stage.hub.say(second, f"/approve {digits}", by="alice")
+    stage.hub.edit(second, OTHER)
+    stage.look()
+    assert stage.task(second).state == "awaiting_approval"
+
+
+def test_b2_the_first_digits_of_the_hash_that_was_shown_approve(stage: Stage) -> None:
+    number = stage.hub.open(GOOD, by="mallory")
+    stage.look()
+    stage.hub.say(number, f"/approve {spec_hash(stage.task(number))[:12]}", by="alice")
+    stage.look()
+    assert stage.task(number).state == "pending"
+
+
+def test_b2_what_is_too_long_to_be_shown_whole_is_not_approved_by_a_plain_command(stage: Stage) -> None:
+    long = json.dumps({"type": "copy", "args": {"a": "@a" * 15_000, "z": "/etc/shadow"}})
+    number = stage.hub.open(f"```sentinel\n{long}\n```", by="mallory")
+    stage.look()
+    stage.hub.say(number, "/approve", by="alice")
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
+
+
+def test_b2_what_is_long_is_shown_whole_to_who_approves(stage: Stage) -> None:
+    long = json.dumps({"type": "copy", "args": {"a": "x" * 20_000, "z": "/etc/shadow"}})
+    number = stage.hub.open(f"```sentinel\n{long}\n```", by="mallory")
+    stage.look()
+    assert "/etc/shadow" in stage.hub.answers(number)[0]
 
 
 def test_b2_an_approval_of_another_hash_counts_for_nothing(stage: Stage) -> None:
