@@ -118,7 +118,7 @@ def _approval(task: Task, redactor: Redactor) -> Iterator[str]:
     yield f"It does not run: {why}."
     shown = _specification(task, redactor)
     if shown is None:
-        yield f"What would run is too long to be shown here; `sentinel tasks show {task.id} -o json` shows it."
+        yield f"What would run is too long to be shown; `sentinel tasks show {task.id} -o json` shows it."
     else:
         yield f"What would run, and nothing else (SHA-256 `{spec}`):\n\n{shown}"
     named = spec if shown is None else spec[:12]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sentinel.github.trust import Policy
+from sentinel.github.trust import Person, Policy, permission_of
 from sentinel.model.origin import spec_hash
 from tests.github.stage import DONE, GOOD, OTHER, Stage
 
@@ -36,6 +36,28 @@ def test_b1_a_label_put_on_by_a_triager_starts_no_writers_issue_either(stage: St
     stage.hub.label(number, "sentinel", by="triager")
     stage.look()
     assert stage.task(number).state == "awaiting_approval"
+
+
+def test_b1_a_label_in_other_letters_is_a_request_by_who_put_it_on_too(stage: Stage) -> None:
+    stage.hub.open(GOOD)
+    stage.look()
+    number = stage.hub.open(GOOD, labels=())
+    stage.hub.label(number, "Sentinel", by="triager")
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
+
+
+def test_a_role_of_an_organisation_gives_no_more_than_the_permission_it_includes(stage: Stage) -> None:
+    answer = {"permission": "read", "role_name": "push", "user": {"id": 5, "login": "reader"}}
+    assert permission_of(answer, Person(5, "reader")) == "read"
+
+
+def test_where_permissions_may_not_be_asked_for_the_list_counts() -> None:
+    stage = Stage(policy=Policy(allow=frozenset({3})))
+    stage.hub.secret_permissions = True
+    stranger, listed = stage.hub.open(GOOD, by="reader"), stage.hub.open(GOOD, by="alice")
+    stage.look()
+    assert (stage.task(stranger).state, stage.task(listed).state) == ("awaiting_approval", "pending")
 
 
 def test_b1_a_label_put_on_by_a_writer_is_no_approval_of_a_strangers_issue(stage: Stage) -> None:
