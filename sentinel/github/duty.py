@@ -196,24 +196,26 @@ class IssueDuty(Duty):
         """Decide what each issue that changed comes to; True when nothing of it is left for another step."""
         ask = Enquiry(self._hub, self._path)
         looks = list(self._looks(news, hints, ask))
-        finished = True
-        for last in (*(False,) * (_TRIES - 1), True):
+        finished, stuck = True, False
+        for _ in range(_TRIES):
             if not looks:
                 return finished
             snapshot = self._store.read()
-            # Whoever runs after a task of this very look is decided when that has landed.
-            undecided = frozenset() if last else frozenset(layout.issue_task(look.number) for look in looks)
+            # Whoever runs after a task of this very look is decided when that has landed; those that wait for
+            # each other are decided as they are.
+            waited_for = frozenset() if stuck else frozenset(layout.issue_task(look.number) for look in looks)
             batch: list[tuple[Look, Transaction, bool]] = []
             later: list[Look] = []
             for look in looks:
                 try:
-                    decision = self._decide(snapshot, look, ask, undecided)
+                    decision = self._decide(snapshot, look, ask, waited_for)
                 except Later:
                     later.append(look)
                     continue
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
+            stuck = len(later) == len(looks)
             looks = later
             for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Conflicted):
@@ -317,7 +319,8 @@ class IssueDuty(Duty):
         rules, wall = self._rules(), self._clock.wall()
         batch: list[Transaction | None] = []
         for path, sha in (found or {}).items():
-            if path not in known or known[path].blob != sha:
+            # What is wrong with one may be right by now: a worker joined, or what it is to run after came.
+            if path not in known or known[path].blob != sha or known[path].problem is not None:
                 data = files.content(self._hub, self._path, sha)
                 change = self._tenure.guarded(snapshot)
                 taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)

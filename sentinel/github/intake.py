@@ -108,7 +108,9 @@ class Case:
         if self._stored is None and (issue is None or not issue.labelled or not issue.open):
             return Decision(transaction=None)
         if issue is not None:
-            if digest(issue.body) != self._record.body:
+            # What is closed, or has no label any more, asks for nothing new; it is judged when it asks again.
+            asks = issue.open and issue.labelled
+            if digest(issue.body) != self._record.body and (self._task is not None or asks):
                 self._judge(issue)
             if issue.open != self._record.open:
                 self._record = dataclasses.replace(self._record, open=issue.open)
@@ -220,7 +222,7 @@ class Case:
 
     def _turned(self, *, opened: bool) -> None:
         task = self._task
-        if task is None or not self._ours(task):
+        if task is None or not self._ours(task) or self._before is None:
             return
         if not opened:
             if not task.ended:

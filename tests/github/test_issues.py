@@ -134,6 +134,35 @@ def test_an_issue_may_run_after_another_of_the_same_look(stage: Stage) -> None:
     assert (stage.task(first).after, stage.task(second).state) == (("issue-2",), "pending")
 
 
+def test_a_chain_of_issues_of_the_same_look_is_taken_in_whole(stage: Stage) -> None:
+    numbers = [stage.hub.open(after(f"issue-{number + 1}")) for number in range(1, 6)]
+    numbers.append(stage.hub.open(GOOD))
+    stage.look()
+    assert [stage.has_task(number) for number in numbers] == [True] * 6
+
+
+def test_what_is_edited_while_its_issue_is_closed_starts_nothing(stage: Stage) -> None:
+    number = stage.hub.open("no block")
+    stage.look()
+    stage.hub.close(number)
+    stage.look()
+    stage.hub.edit(number, GOOD)
+    stage.look()
+    assert not stage.has_task(number)
+    stage.hub.reopen(number)
+    stage.look()
+    assert stage.task(number).state == "pending"
+
+
+def test_what_is_edited_after_its_label_was_taken_away_starts_nothing(stage: Stage) -> None:
+    number = stage.hub.open("no block")
+    stage.look()
+    stage.hub.unlabel(number, "sentinel")
+    stage.hub.edit(number, GOOD)
+    stage.look()
+    assert not stage.has_task(number)
+
+
 def test_two_issues_that_wait_for_each_other_are_both_refused(stage: Stage) -> None:
     numbers = stage.hub.open(after("issue-2")), stage.hub.open(after("issue-1"))
     stage.look()
