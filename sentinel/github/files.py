@@ -87,9 +87,12 @@ def record_of(snapshot: Snapshot, path: str) -> FileRecord | None:
 def take_in(
     change: Change, snapshot: Snapshot, path: str, sha: str, data: bytes | str, *, rules: Rules, wall: float
 ) -> Transaction | None:
-    """What becomes of a file with this content; None when that was dealt with, or waits for a run's end."""
+    """What becomes of a file with this content; None when that was dealt with, or waits for a run's end.
+
+    One that was refused is looked at again: it is merged, and nobody would think of merging it anew.
+    """
     record = record_of(snapshot, path) or FileRecord(path=path)
-    if record.blob == sha:
+    if record.blob == sha and record.problem is None:
         return None
     try:
         wanted = _draft(snapshot, path, data, rules=rules, wall=wall)
@@ -99,6 +102,8 @@ def take_in(
         if record.task is not None and record.task != wanted.id and not _over(snapshot, record.task):
             raise BadInput(f"its task {record.task} has not ended, so it cannot become {wanted.id} yet")
     except (BadInput, NotFound, BadRecord) as error:
+        if (record.blob, record.problem) == (sha, str(error)):
+            return None
         log.warning("%s asks for no task: %s", path, error)
         change.put(layout.file_key(path), dataclasses.replace(record, blob=sha, problem=str(error)))
         return change.transaction(f"refuse the file {path}: {error}")
