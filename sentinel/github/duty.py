@@ -311,21 +311,22 @@ class IssueDuty(Duty):
     def _take_in_files(self) -> None:
         if self._clock.now() < self._no_folder_until:
             return
-        found = files.listing(self._hub, self._path)
-        if found is None:
+        listing = files.listing(self._hub, self._path)
+        if listing is None:
             self._no_folder_until = self._clock.now() + _FOLDER_PAUSE
+            listing = files.Listing({})
         snapshot = self._store.read()
         known = files.known_paths(snapshot)
         rules, wall = self._rules(), self._clock.wall()
         batch: list[Transaction | None] = []
-        for path, sha in (found or {}).items():
+        for path, sha in listing.files.items():
             # What is wrong with one may be right by now: a worker joined, or what it is to run after came.
             if path not in known or known[path].blob != sha or known[path].problem is not None:
                 data = files.content(self._hub, self._path, sha)
                 change = self._tenure.guarded(snapshot)
                 taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)
                 batch.append(taken)
-        for path in sorted(known.keys() - (found or {}).keys()):
+        for path in sorted(known.keys() - listing.files.keys()) if listing.whole else ():
             batch.append(files.withdraw(self._tenure.guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
         self._commit(snapshot, [transaction for transaction in batch if transaction is not None])
 

@@ -74,8 +74,9 @@ class Mirror:
         try:
             answer = self._hub.send("PATCH", f"{self._path}/issues/comments/{number}", {"body": body})
         except OutcomeUnknown:
-            # It says the one or the other; what it says is written again at the next pass.
-            self._become(said="")
+            # It says the one or the other; what it says is written again at the next pass, and until then
+            # nobody can be taken to have read the one.
+            self._become(said="", shown="", shown_at="")
             raise
         except Missing:
             self._become(comment=None, said="")

@@ -194,7 +194,7 @@ class MemoryHub:
                 raise Missing("no such folder", path)
             return [
                 {"type": "file", "path": name, "sha": blob(data), "size": len(data)}
-                for name, data in self.files.items()
+                for name, data in sorted(self.files.items())[:1_000]
             ]
         if (found := re.fullmatch(rf"{REPOSITORY}/git/blobs/(\w+)", path)) is not None:
             for data in self.files.values():

@@ -103,6 +103,14 @@ def test_a_removed_file_withdraws_what_waits(stage: Stage) -> None:
     assert stage.task_named("count").state == "cancelled"
 
 
+def test_a_file_that_github_has_no_room_to_list_is_not_withdrawn(stage: Stage) -> None:
+    merge(stage, ".sentinel/tasks/zebra.json")
+    for number in range(1_000):
+        stage.hub.files[f".sentinel/tasks/{number:04}.txt"] = b""
+    look(stage)
+    assert stage.task_named("count").state == "pending"
+
+
 def test_a_file_that_is_back_is_run(stage: Stage) -> None:
     merge(stage)
     del stage.hub.files[PATH]

@@ -8,6 +8,7 @@ import pytest
 
 from sentinel.github.trust import Person, Policy, permission_of
 from sentinel.model.origin import spec_hash
+from tests.github.memory_hub import Lossy
 from tests.github.stage import DONE, GOOD, OTHER, Stage
 
 
@@ -266,6 +267,19 @@ def test_b2_an_edit_that_leaves_no_task_cancels_what_waits(stage: Stage) -> None
     stage.hub.edit(number, "never mind")
     stage.look()
     assert stage.task(number).state == "cancelled"
+
+
+def test_b2_an_approval_of_what_a_lost_edit_may_have_shown_counts_for_nothing(stage: Stage) -> None:
+    number = stage.hub.open(OTHER, by="mallory")
+    stage.look()
+    Lossy(stage.hub, "PATCH .*/comments/", times=99)
+    stage.hub.edit(number, GOOD)
+    stage.look()
+    assert '"path": "docs"' in stage.hub.answers(number)[0]
+    stage.hub.edit(number, OTHER)
+    stage.hub.say(number, "/approve", by="alice")
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
 
 
 def test_an_approval_by_the_command_line_counts_too(stage: Stage) -> None:
