@@ -206,15 +206,22 @@ class IssueDuty(Duty):
             waited_for = frozenset() if stuck else frozenset(layout.issue_task(look.number) for look in looks)
             batch: list[tuple[Look, Transaction, bool]] = []
             later: list[Look] = []
+            trouble: StoreError | None = None
             for look in looks:
                 try:
                     decision = self._decide(snapshot, look, ask, waited_for)
                 except Later:
                     later.append(look)
                     continue
+                except StoreError as error:
+                    # What was decided lands, or a look at more than GitHub answers in a minute never would.
+                    trouble = error
+                    break
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
+            if trouble is not None:
+                raise trouble
             stuck = len(later) == len(looks)
             looks = later
             for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
+from sentinel.github.errors import Limited
 from tests.github.hostile import block
+from tests.github.memory_hub import MemoryHub
 from tests.github.stage import DONE, FAILED, GOOD, Stage
 
 
@@ -161,6 +165,24 @@ def test_what_is_edited_after_its_label_was_taken_away_starts_nothing(stage: Sta
     stage.hub.edit(number, GOOD)
     stage.look()
     assert not stage.has_task(number)
+
+
+def test_what_was_decided_before_github_refused_more_is_taken_in() -> None:
+    class Refusing(MemoryHub):
+        """Refuses what is asked of the third issue, as it refuses the nine-hundredth request of a minute."""
+
+        def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
+            if path.endswith("/issues/3/events"):
+                raise Limited("too many requests", 60.0)
+            return super().pages(path, params)
+
+    hub = Refusing()
+    stage = Stage()
+    duty = stage.peer("w2", hub=hub)
+    numbers = [hub.open(GOOD) for _ in range(3)]
+    with pytest.raises(Limited):
+        duty.tick()
+    assert [stage.has_task(number) for number in numbers] == [True, True, False]
 
 
 def test_two_issues_that_wait_for_each_other_are_both_refused(stage: Stage) -> None:
