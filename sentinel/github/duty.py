@@ -102,6 +102,8 @@ class IssueDuty(Duty):
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
+        #: Issues on which something could not be said when it was tried last; the others go first.
+        self._unsaid: set[int] = set()
         self._mutex = threading.Lock()
 
     def changed(self, number: int) -> None:
@@ -352,9 +354,11 @@ class IssueDuty(Duty):
         shown: list[OutboxEntry] = []
         failures = 0
         due = self._outbox.due(snapshot)
+        due.sort(key=lambda entry: (entry.number in self._unsaid, entry.comment is not None, entry.number))
+        self._unsaid &= {entry.number for entry in due}
         left = len(due)
         try:
-            for entry in sorted(due, key=lambda entry: (entry.comment is not None, entry.number)):
+            for entry in due:
                 if self._clock.now() >= until:
                     break
                 mirror = Mirror(self._hub, self._path, recognition, entry)
@@ -371,6 +375,7 @@ class IssueDuty(Duty):
                     left = failures
                     break
                 except StoreError as error:
+                    self._unsaid.add(entry.number)
                     failures += 1
                     if failures >= _FAILURES:
                         raise

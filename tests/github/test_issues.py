@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from sentinel.errors import Unavailable
 from sentinel.github.errors import Limited
 from tests.github.hostile import block
 from tests.github.memory_hub import MemoryHub
@@ -183,6 +185,20 @@ def test_what_was_decided_before_github_refused_more_is_taken_in() -> None:
     with pytest.raises(Limited):
         duty.tick()
     assert [stage.has_task(number) for number in numbers] == [True, True, False]
+
+
+def test_issues_that_cannot_be_answered_keep_no_other_from_being_answered(stage: Stage) -> None:
+    stuck, other = [stage.hub.open(GOOD) for _ in range(3)], stage.hub.open(GOOD)
+
+    def refuse(method: str, path: str) -> None:
+        if any(path.endswith(f"/issues/{number}/comments") for number in stuck):
+            raise Unavailable("an error of GitHub's own")
+
+    stage.hub.before = refuse
+    for _ in range(2):
+        with contextlib.suppress(Unavailable):
+            stage.look()
+    assert len(stage.hub.answers(other)) == 1
 
 
 def test_two_issues_that_wait_for_each_other_are_both_refused(stage: Stage) -> None:
