@@ -23,7 +23,7 @@ from sentinel.github import feed, files, outbox
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.commands import command
-from sentinel.github.errors import Limited
+from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Later, Look, Rules
@@ -102,6 +102,8 @@ class IssueDuty(Duty):
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
+        #: Why an issue could not be judged in this step.
+        self._trouble: StoreError | None = None
         #: Issues on which something could not be said when it was tried last; the others go first.
         self._unsaid: set[int] = set()
         self._mutex = threading.Lock()
@@ -155,13 +157,18 @@ class IssueDuty(Duty):
         recognition = outbox.Recognition(self._hub, self._path, self._me)
         with self._mutex:
             hints, self._hints = self._hints, set()
-        finished = True
+        finished, self._trouble = True, None
         if hints or self._clock.now() >= max(self._look_at, self._push_at):
             began = self._clock.now()
             finished = self._look(recognition, hints)
             # While there is more to be said, looks are no more frequent for it where each may be a push.
             self._look_at = began + self._pause if finished and self._push_pause else began
+        if isinstance(self._trouble, Limited | Unauthorised):
+            raise self._trouble
         said_all = self._say(recognition)
+        if self._trouble is not None:
+            # All else is done; this is tried again with growing pauses.
+            raise self._trouble
         if not (finished and said_all):
             return _SOON
         if not self._push_pause:
@@ -208,7 +215,7 @@ class IssueDuty(Duty):
             waited_for = frozenset() if stuck else frozenset(layout.issue_task(look.number) for look in looks)
             batch: list[tuple[Look, Transaction, bool]] = []
             later: list[Look] = []
-            trouble: StoreError | None = None
+            failures: list[StoreError] = []
             for look in looks:
                 try:
                     decision = self._decide(snapshot, look, ask, waited_for)
@@ -217,13 +224,16 @@ class IssueDuty(Duty):
                     continue
                 except StoreError as error:
                     # What was decided lands, or a look at more than GitHub answers in a minute never would.
-                    trouble = error
-                    break
+                    failures.append(error)
+                    if isinstance(error, Limited | Unauthorised) or len(failures) >= _FAILURES:
+                        break
+                    continue
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
-            if trouble is not None:
-                raise trouble
+            if failures:
+                self._trouble = failures[-1]
+                return False
             stuck = len(later) == len(looks)
             looks = later
             for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):

@@ -187,6 +187,26 @@ def test_what_was_decided_before_github_refused_more_is_taken_in() -> None:
     assert [stage.has_task(number) for number in numbers] == [True, True, False]
 
 
+def test_an_issue_that_cannot_be_judged_keeps_no_other_from_being_taken_in_and_answered() -> None:
+    class Failing(MemoryHub):
+        """Has an error of its own on the first issue."""
+
+        def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
+            if path.endswith("/issues/1/events"):
+                raise Unavailable("an error of GitHub's own")
+            return super().pages(path, params)
+
+    hub = Failing()
+    stage = Stage()
+    duty = stage.peer("w2", hub=hub)
+    numbers = [hub.open(GOOD) for _ in range(2)]
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            duty.tick()
+    assert [stage.has_task(number) for number in numbers] == [False, True]
+    assert len(hub.answers(2)) == 1
+
+
 def test_issues_that_cannot_be_answered_keep_no_other_from_being_answered(stage: Stage) -> None:
     stuck, other = [stage.hub.open(GOOD) for _ in range(3)], stage.hub.open(GOOD)
 
