@@ -170,9 +170,11 @@ class Enquiry:
     def issue(self, number: int) -> Issue | None:
         """An issue by its number; None when it is gone, or moved to another repository."""
         try:
-            return issue_of(self._hub.get(f"{self._path}/issues/{number}").body)
+            found = issue_of(self._hub.get(f"{self._path}/issues/{number}").body)
         except Missing:
             return None
+        # GitHub leads on to where an issue was moved, which is another one.
+        return found if found is not None and found.number == number else None
 
     def _of(self, number: int) -> list[Mapping[str, Any]]:
         if number not in self._events:

@@ -11,8 +11,9 @@ import pytest
 
 from sentinel.errors import Unavailable
 from sentinel.github.errors import Limited
+from sentinel.github.hub import Enquiry
 from tests.github.hostile import block
-from tests.github.memory_hub import MemoryHub
+from tests.github.memory_hub import REPOSITORY, MemoryHub
 from tests.github.stage import DONE, FAILED, GOOD, Stage
 
 
@@ -205,6 +206,13 @@ def test_an_issue_that_cannot_be_judged_keeps_no_other_from_being_taken_in_and_a
             duty.tick()
     assert [stage.has_task(number) for number in numbers] == [False, True]
     assert len(hub.answers(2)) == 1
+
+
+def test_an_issue_that_was_moved_to_another_repository_is_gone() -> None:
+    hub = MemoryHub()
+    here, there = hub.open(GOOD), hub.open(GOOD)
+    hub.issues[here] = hub.issues[there]  # what GitHub shows when it is asked for the old number
+    assert Enquiry(hub, REPOSITORY).issue(here) is None
 
 
 def test_issues_that_cannot_be_answered_keep_no_other_from_being_answered(stage: Stage) -> None:
