@@ -241,6 +241,7 @@ class IssueDuty(Duty):
                     looks.append(look)
                 elif isinstance(outcome, Refused):
                     log.error("the store refused %r: %s", transaction.note, outcome.reason)
+                    self._tell_of_refusal(look, ask, outcome.reason)
                 elif again:
                     finished = False
         return finished and not looks
@@ -261,21 +262,30 @@ class IssueDuty(Duty):
         self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]
     ) -> Decision | None:
         try:
-            case = Case(
-                self._tenure.guarded(snapshot),
-                snapshot,
-                look,
-                ask=ask,
-                rules=self._rules(),
-                explain=self._explain,
-                nonce=self._post.ids.nonce(),
-                wall=self._clock.wall(),
-                undecided=undecided,
-            )
-            return case.decide()
+            return self._case(snapshot, look, ask, undecided).decide()
         except BadRecord as problem:
             log.error("issue %d is left alone: %s", look.number, problem)
             return None
+
+    def _case(self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]) -> Case:
+        return Case(
+            self._tenure.guarded(snapshot),
+            snapshot,
+            look,
+            ask=ask,
+            rules=self._rules(),
+            explain=self._explain,
+            nonce=self._post.ids.nonce(),
+            wall=self._clock.wall(),
+            undecided=undecided,
+        )
+
+    def _tell_of_refusal(self, look: Look, ask: Enquiry, reason: str) -> None:
+        """Whoever opened the issue is told, where that is all there is of it."""
+        snapshot = self._store.read()
+        transaction = self._case(snapshot, look, ask, frozenset()).refused(reason)
+        if transaction is not None:
+            self._commit(snapshot, [transaction])
 
     def _rules(self) -> Rules:
         place = self._post.place

@@ -118,19 +118,20 @@ class Case:
         again = self._heed_all()
         return Decision(transaction=self._transaction(), again=again)
 
+    def refused(self, reason: str) -> Transaction | None:
+        """What to write when the store does not take what was decided of a new issue; None for another."""
+        issue = self._look.issue
+        if self._stored is not None or self._task is not None or issue is None:
+            return None
+        self._known(issue)
+        self._malformed(f"the store does not take it: {reason}")
+        return self._transaction()
+
     # -- the text --------------------------------------------------------------------------------------
 
     def _judge(self, issue: Issue) -> None:
         """The body is new, or was edited."""
-        author = issue.author
-        self._record = dataclasses.replace(
-            self._record,
-            body=digest(issue.body),
-            author=None if author is None else author.id,
-            login=None if author is None else author.login,
-            spec=None,
-            problem=None,
-        )
+        self._known(issue)
         try:
             if self._task is not None and not self._ours(self._task):
                 raise BadInput(f"the id {self._id} was given to another task already")
@@ -151,6 +152,17 @@ class Case:
             self._notice(
                 "The issue was edited. What runs is what was approved; an edit counts from the next run on"
             )
+
+    def _known(self, issue: Issue) -> None:
+        author = issue.author
+        self._record = dataclasses.replace(
+            self._record,
+            body=digest(issue.body),
+            author=None if author is None else author.id,
+            login=None if author is None else author.login,
+            spec=None,
+            problem=None,
+        )
 
     def _malformed(self, problem: str) -> None:
         self._record = dataclasses.replace(self._record, problem=problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,8 @@ import pytest
 from sentinel.errors import Unavailable
 from sentinel.github.errors import Limited
 from sentinel.github.hub import Enquiry
+from sentinel.store.base import Outcome, Refused, Transaction
+from sentinel.store.memory import MemoryStore
 from tests.github.hostile import block
 from tests.github.memory_hub import REPOSITORY, MemoryHub
 from tests.github.stage import DONE, FAILED, GOOD, Stage
@@ -213,6 +215,27 @@ def test_an_issue_that_was_moved_to_another_repository_is_gone() -> None:
     here, there = hub.open(GOOD), hub.open(GOOD)
     hub.issues[here] = hub.issues[there]  # what GitHub shows when it is asked for the old number
     assert Enquiry(hub, REPOSITORY).issue(here) is None
+
+
+def test_an_issue_that_the_store_refuses_is_told_so() -> None:
+    class Guarded(MemoryStore):
+        """Takes no text with a token in it, as GitHub's push protection."""
+
+        def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+            outcomes: list[Outcome] = []
+            for transaction in transactions:
+                if "ghp_" in str(transaction.write):
+                    outcomes.append(Refused("push declined due to a detected secret"))
+                else:
+                    outcomes += super().commit([transaction])
+            return outcomes
+
+    stage = Stage()
+    duty = stage.peer("w2", store=Guarded(stage.fleet))
+    number = stage.hub.open(GOOD.replace("docs", "ghp_0123456789abcdefghij"))
+    for _ in range(3):
+        duty.tick()
+    assert "detected secret" in stage.hub.answers(number)[0]
 
 
 def test_issues_that_cannot_be_answered_keep_no_other_from_being_answered(stage: Stage) -> None:
