@@ -83,7 +83,7 @@ def retry(invocation: Invocation, id: str, dry_run: bool, output: Output) -> Non
 @click.command()
 @click.argument("id", type=an_id("task id"))
 @click.option(
-    "--spec", metavar="SHA256", help="Approve only what has this hash; its first 8 digits are enough."
+    "--spec", metavar="SHA256", help="Approve only what has this hash; its first 32 digits are enough."
 )
 @dry_run_option
 @output_option
@@ -96,7 +96,7 @@ def approve(invocation: Invocation, id: str, spec: str | None, dry_run: bool, ou
     \b
     Examples:
       sentinel tasks show issue-12
-      sentinel tasks approve issue-12 --spec 3fa9c1d2e0b4
+      sentinel tasks approve issue-12 --spec 3fa9c1d2e0b47715ad0be2c86f19d354
     """
     with invocation.client() as client:
         task = client.approve(id, spec, dry_run=dry_run)

@@ -10,8 +10,9 @@ from sentinel.model.task import Task
 from sentinel.store.base import Snapshot, Transaction
 from sentinel.store.transact import Change
 
-#: Fewest characters of a hash that name a specification.
-MIN_HASH = 8
+#: Fewest characters of a hash that name a specification. Whoever wrote it may have looked for two texts whose
+#: hashes begin alike: for twelve digits that takes seconds, for so many nobody can.
+MIN_HASH = 32
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 

@@ -290,7 +290,7 @@ class Api:
             seconds = self._shared.limiter.refused(why, pause_after(answer, wall=self._clock.wall()))
             return Limited(f"{why}; again in {seconds:.0f} s", seconds)
         if meaning == "unauthorised":
-            return Unauthorised(self._refusal(answer, what, said))
+            return Unauthorised(self._refusal(answer, what, said), status=answer.status)
         if meaning == "missing":
             hint = " (or it is not shown to these credentials)" if answer.status == 404 else ""
             return Missing(f"GitHub has nothing at {path}{hint}{said}", path)

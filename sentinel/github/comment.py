@@ -21,6 +21,7 @@ from sentinel.model.task import Event, Task
 MAX_COMMENT = 65_536
 #: Longest shares of it, in characters, of what may be long.
 _MAX_JSON = 8_000
+_MAX_SPEC = 40_000
 _MAX_LOG = 24_000
 #: Lines of the log, and attempts, that are shown.
 _LOG_LINES = 200
@@ -115,9 +116,27 @@ def _approval(task: Task, redactor: Redactor) -> Iterator[str]:
     spec = spec_hash(task)
     why = plain(redactor.text(asked[-1])) if asked and asked[-1] else "it was not approved"
     yield f"It does not run: {why}."
+    shown = _specification(task, redactor)
+    if shown is None:
+        yield f"What would run is too long to be shown; `sentinel tasks show {task.id} -o json` shows it."
+    else:
+        yield f"What would run, and nothing else (SHA-256 `{spec}`):\n\n{shown}"
+    named = spec if shown is None else spec[:12]
+    yield f"Somebody who may can comment `/approve {named}`. An edit of the issue makes an approval void."
+
+
+def shown_whole(task: Task, redactor: Redactor) -> bool:
+    """Whether the comment has room for all that would run, so that who approves it can have read it."""
+    return _specification(task, redactor) is not None
+
+
+def _specification(task: Task, redactor: Redactor) -> str | None:
+    """What would run, all of it; None when that is too long."""
     wanted = redactor.value(spec_of(task))
-    yield f"What would run, and nothing else (SHA-256 `{spec}`):\n\n{_json(wanted)}"
-    yield f"Somebody who may can comment `/approve {spec[:12]}`. An edit of the issue makes an approval void."
+    for text in (as_json(wanted), as_json(wanted, indent=None)):
+        if len(text) <= _MAX_SPEC:
+            return text
+    return None
 
 
 def _attempts(task: Task, redactor: Redactor) -> Iterator[str]:

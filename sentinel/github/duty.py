@@ -23,7 +23,7 @@ from sentinel.github import feed, files, outbox
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.commands import command
-from sentinel.github.errors import Limited
+from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Later, Look, Rules
@@ -102,6 +102,10 @@ class IssueDuty(Duty):
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
+        #: Why an issue could not be judged in this step.
+        self._trouble: StoreError | None = None
+        #: Issues on which something could not be said when it was tried last; the others go first.
+        self._unsaid: set[int] = set()
         self._mutex = threading.Lock()
 
     def changed(self, number: int) -> None:
@@ -153,13 +157,18 @@ class IssueDuty(Duty):
         recognition = outbox.Recognition(self._hub, self._path, self._me)
         with self._mutex:
             hints, self._hints = self._hints, set()
-        finished = True
+        finished, self._trouble = True, None
         if hints or self._clock.now() >= max(self._look_at, self._push_at):
             began = self._clock.now()
             finished = self._look(recognition, hints)
             # While there is more to be said, looks are no more frequent for it where each may be a push.
             self._look_at = began + self._pause if finished and self._push_pause else began
+        if isinstance(self._trouble, Limited | Unauthorised):
+            raise self._trouble
         said_all = self._say(recognition)
+        if self._trouble is not None:
+            # All else is done; this is tried again with growing pauses.
+            raise self._trouble
         if not (finished and said_all):
             return _SOON
         if not self._push_pause:
@@ -196,30 +205,43 @@ class IssueDuty(Duty):
         """Decide what each issue that changed comes to; True when nothing of it is left for another step."""
         ask = Enquiry(self._hub, self._path)
         looks = list(self._looks(news, hints, ask))
-        finished = True
-        for last in (*(False,) * (_TRIES - 1), True):
+        finished, stuck = True, False
+        for _ in range(_TRIES):
             if not looks:
                 return finished
             snapshot = self._store.read()
-            # Whoever runs after a task of this very look is decided when that has landed.
-            undecided = frozenset() if last else frozenset(layout.issue_task(look.number) for look in looks)
+            # Whoever runs after a task of this very look is decided when that has landed; those that wait for
+            # each other are decided as they are.
+            waited_for = frozenset() if stuck else frozenset(layout.issue_task(look.number) for look in looks)
             batch: list[tuple[Look, Transaction, bool]] = []
             later: list[Look] = []
+            failures: list[StoreError] = []
             for look in looks:
                 try:
-                    decision = self._decide(snapshot, look, ask, undecided)
+                    decision = self._decide(snapshot, look, ask, waited_for)
                 except Later:
                     later.append(look)
+                    continue
+                except StoreError as error:
+                    # What was decided lands, or a look at more than GitHub answers in a minute never would.
+                    failures.append(error)
+                    if isinstance(error, Limited | Unauthorised) or len(failures) >= _FAILURES:
+                        break
                     continue
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
+            if failures:
+                self._trouble = failures[-1]
+                return False
+            stuck = len(later) == len(looks)
             looks = later
             for (look, transaction, again), outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Conflicted):
                     looks.append(look)
                 elif isinstance(outcome, Refused):
                     log.error("the store refused %r: %s", transaction.note, outcome.reason)
+                    self._tell_of_refusal(look, ask, outcome.reason)
                 elif again:
                     finished = False
         return finished and not looks
@@ -240,21 +262,30 @@ class IssueDuty(Duty):
         self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]
     ) -> Decision | None:
         try:
-            case = Case(
-                self._tenure.guarded(snapshot),
-                snapshot,
-                look,
-                ask=ask,
-                rules=self._rules(),
-                explain=self._explain,
-                nonce=self._post.ids.nonce(),
-                wall=self._clock.wall(),
-                undecided=undecided,
-            )
-            return case.decide()
+            return self._case(snapshot, look, ask, undecided).decide()
         except BadRecord as problem:
             log.error("issue %d is left alone: %s", look.number, problem)
             return None
+
+    def _case(self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]) -> Case:
+        return Case(
+            self._tenure.guarded(snapshot),
+            snapshot,
+            look,
+            ask=ask,
+            rules=self._rules(),
+            explain=self._explain,
+            nonce=self._post.ids.nonce(),
+            wall=self._clock.wall(),
+            undecided=undecided,
+        )
+
+    def _tell_of_refusal(self, look: Look, ask: Enquiry, reason: str) -> None:
+        """Whoever opened the issue is told, where that is all there is of it."""
+        snapshot = self._store.read()
+        transaction = self._case(snapshot, look, ask, frozenset()).refused(reason)
+        if transaction is not None:
+            self._commit(snapshot, [transaction])
 
     def _rules(self) -> Rules:
         place = self._post.place
@@ -309,20 +340,22 @@ class IssueDuty(Duty):
     def _take_in_files(self) -> None:
         if self._clock.now() < self._no_folder_until:
             return
-        found = files.listing(self._hub, self._path)
-        if found is None:
+        listing = files.listing(self._hub, self._path)
+        if listing is None:
             self._no_folder_until = self._clock.now() + _FOLDER_PAUSE
+            listing = files.Listing({})
         snapshot = self._store.read()
         known = files.known_paths(snapshot)
         rules, wall = self._rules(), self._clock.wall()
         batch: list[Transaction | None] = []
-        for path, sha in (found or {}).items():
-            if path not in known or known[path].blob != sha:
+        for path, sha in listing.files.items():
+            # What is wrong with one may be right by now: a worker joined, or what it is to run after came.
+            if path not in known or known[path].blob != sha or known[path].problem is not None:
                 data = files.content(self._hub, self._path, sha)
                 change = self._tenure.guarded(snapshot)
                 taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)
                 batch.append(taken)
-        for path in sorted(known.keys() - (found or {}).keys()):
+        for path in sorted(known.keys() - listing.files.keys()) if listing.whole else ():
             batch.append(files.withdraw(self._tenure.guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
         self._commit(snapshot, [transaction for transaction in batch if transaction is not None])
 
@@ -341,9 +374,11 @@ class IssueDuty(Duty):
         shown: list[OutboxEntry] = []
         failures = 0
         due = self._outbox.due(snapshot)
+        due.sort(key=lambda entry: (entry.number in self._unsaid, entry.comment is not None, entry.number))
+        self._unsaid &= {entry.number for entry in due}
         left = len(due)
         try:
-            for entry in sorted(due, key=lambda entry: (entry.comment is not None, entry.number)):
+            for entry in due:
                 if self._clock.now() >= until:
                     break
                 mirror = Mirror(self._hub, self._path, recognition, entry)
@@ -360,6 +395,7 @@ class IssueDuty(Duty):
                     left = failures
                     break
                 except StoreError as error:
+                    self._unsaid.add(entry.number)
                     failures += 1
                     if failures >= _FAILURES:
                         raise

@@ -31,6 +31,11 @@ class Limited(Unavailable):
 class Unauthorised(Unavailable):
     """GitHub refuses the credentials (401), or they lack what was asked for (403); the message names it."""
 
+    def __init__(self, message: str, *, status: int = 401) -> None:
+        super().__init__(message)
+        #: 403 for credentials that are good, but not for this.
+        self.status = status
+
 
 class Missing(StoreError):
     """There is nothing at ``path``, or nothing that these credentials may see."""

@@ -33,27 +33,37 @@ log = logging.getLogger(__name__)
 
 #: The folder of files that ask for tasks.
 FOLDER = ".sentinel/tasks"
+#: GitHub lists so many files of a folder, and no more.
+_MOST_LISTED = 1_000
 _RESERVED = re.compile(r"issue-[0-9]+")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 
 
-def listing(hub: Hub, repository: str) -> dict[str, str] | None:
-    """Path → git's name of the content, of each file on the default branch; None without such a folder.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of the folder on the default branch."""
 
-    GitHub lists a thousand files of a folder and no more. Raises store errors.
-    """
+    #: Path → git's name of the content.
+    files: Mapping[str, str]
+    #: Whether these are all, so that a file that is not among them is gone.
+    whole: bool = True
+
+
+def listing(hub: Hub, repository: str) -> Listing | None:
+    """What is in the folder; None when there is none. Raises store errors."""
     try:
         body = hub.get(f"{repository}/contents/{FOLDER}").body
     except Missing:
         return None
     found: dict[str, str] = {}
-    for item in body if isinstance(body, list) else []:
+    items = body if isinstance(body, list) else []
+    for item in items:
         if not isinstance(item, Mapping) or item.get("type") != "file":
             continue
         path, sha = item.get("path"), item.get("sha")
         if isinstance(path, str) and path.endswith(".json") and isinstance(sha, str) and _SHA.fullmatch(sha):
             found[path] = sha
-    return found
+    return Listing(found, whole=len(items) < _MOST_LISTED)
 
 
 def content(hub: Hub, repository: str, sha: str) -> bytes | str:
@@ -87,9 +97,12 @@ def record_of(snapshot: Snapshot, path: str) -> FileRecord | None:
 def take_in(
     change: Change, snapshot: Snapshot, path: str, sha: str, data: bytes | str, *, rules: Rules, wall: float
 ) -> Transaction | None:
-    """What becomes of a file with this content; None when that was dealt with, or waits for a run's end."""
+    """What becomes of a file with this content; None when that was dealt with, or waits for a run's end.
+
+    One that was refused is looked at again: it is merged, and nobody would think of merging it anew.
+    """
     record = record_of(snapshot, path) or FileRecord(path=path)
-    if record.blob == sha:
+    if record.blob == sha and record.problem is None:
         return None
     try:
         wanted = _draft(snapshot, path, data, rules=rules, wall=wall)
@@ -99,6 +112,8 @@ def take_in(
         if record.task is not None and record.task != wanted.id and not _over(snapshot, record.task):
             raise BadInput(f"its task {record.task} has not ended, so it cannot become {wanted.id} yet")
     except (BadInput, NotFound, BadRecord) as error:
+        if (record.blob, record.problem) == (sha, str(error)):
+            return None
         log.warning("%s asks for no task: %s", path, error)
         change.put(layout.file_key(path), dataclasses.replace(record, blob=sha, problem=str(error)))
         return change.transaction(f"refuse the file {path}: {error}")

@@ -139,6 +139,11 @@ class Enquiry:
                 self._permissions[person.id] = permission_of(answer.body, person)
             except Missing:
                 self._permissions[person.id] = "none"
+            except Unauthorised as error:
+                if error.status != 403:
+                    raise
+                # Nobody's issue is to keep those from being read that are by people on the list.
+                self._permissions[person.id] = "unknown (these credentials may not ask for it)"
         return self._permissions[person.id]
 
     def labelled_by(self, issue: Issue) -> Person | Literal["author"] | None:
@@ -149,7 +154,9 @@ class Enquiry:
         """
         for event in reversed(self._of(issue.number)):
             label = event.get("label")
-            if event.get("event") == "labeled" and isinstance(label, Mapping) and label.get("name") == LABEL:
+            name = label.get("name") if isinstance(label, Mapping) else None
+            # GitHub tells labels apart without regard to case.
+            if event.get("event") == "labeled" and isinstance(name, str) and name.lower() == LABEL:
                 return person_of(event.get("actor"))
         return "author"
 
@@ -163,9 +170,11 @@ class Enquiry:
     def issue(self, number: int) -> Issue | None:
         """An issue by its number; None when it is gone, or moved to another repository."""
         try:
-            return issue_of(self._hub.get(f"{self._path}/issues/{number}").body)
+            found = issue_of(self._hub.get(f"{self._path}/issues/{number}").body)
         except Missing:
             return None
+        # GitHub leads on to where an issue was moved, which is another one.
+        return found if found is not None and found.number == number else None
 
     def _of(self, number: int) -> list[Mapping[str, Any]]:
         if number not in self._events:

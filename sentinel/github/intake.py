@@ -108,7 +108,9 @@ class Case:
         if self._stored is None and (issue is None or not issue.labelled or not issue.open):
             return Decision(transaction=None)
         if issue is not None:
-            if digest(issue.body) != self._record.body:
+            # What is closed, or has no label any more, asks for nothing new; it is judged when it asks again.
+            asks = issue.open and issue.labelled
+            if digest(issue.body) != self._record.body and (self._task is not None or asks):
                 self._judge(issue)
             if issue.open != self._record.open:
                 self._record = dataclasses.replace(self._record, open=issue.open)
@@ -116,19 +118,20 @@ class Case:
         again = self._heed_all()
         return Decision(transaction=self._transaction(), again=again)
 
+    def refused(self, reason: str) -> Transaction | None:
+        """What to write when the store does not take what was decided of a new issue; None for another."""
+        issue = self._look.issue
+        if self._stored is not None or self._task is not None or issue is None:
+            return None
+        self._known(issue)
+        self._malformed(f"the store does not take it: {reason}")
+        return self._transaction()
+
     # -- the text --------------------------------------------------------------------------------------
 
     def _judge(self, issue: Issue) -> None:
         """The body is new, or was edited."""
-        author = issue.author
-        self._record = dataclasses.replace(
-            self._record,
-            body=digest(issue.body),
-            author=None if author is None else author.id,
-            login=None if author is None else author.login,
-            spec=None,
-            problem=None,
-        )
+        self._known(issue)
         try:
             if self._task is not None and not self._ours(self._task):
                 raise BadInput(f"the id {self._id} was given to another task already")
@@ -149,6 +152,17 @@ class Case:
             self._notice(
                 "The issue was edited. What runs is what was approved; an edit counts from the next run on"
             )
+
+    def _known(self, issue: Issue) -> None:
+        author = issue.author
+        self._record = dataclasses.replace(
+            self._record,
+            body=digest(issue.body),
+            author=None if author is None else author.id,
+            login=None if author is None else author.login,
+            spec=None,
+            problem=None,
+        )
 
     def _malformed(self, problem: str) -> None:
         self._record = dataclasses.replace(self._record, problem=problem)
@@ -220,7 +234,7 @@ class Case:
 
     def _turned(self, *, opened: bool) -> None:
         task = self._task
-        if task is None or not self._ours(task):
+        if task is None or not self._ours(task) or self._before is None:
             return
         if not opened:
             if not task.ended:
@@ -282,15 +296,16 @@ class Case:
             self._notice(f"/approve by {who}: it is {task.state} and waits for no approval")
             return
         spec = spec_hash(task)
-        if wanted.spec is None and not self._was_shown(spec, comment):
-            self._refuse(
-                f"/approve by {who} is not heeded: it was written before this comment showed what is to "
-                f"be run; read it again, and write /approve {spec[:12]}",
-                approving=True,
-            )
-        elif wanted.spec is not None and not spec.startswith(wanted.spec):
+        if wanted.spec is not None and not spec.startswith(wanted.spec):
             self._refuse(
                 f"/approve {wanted.spec[:12]} by {who} is not heeded: it is {spec[:12]} by now",
+                approving=True,
+            )
+        elif wanted.spec != spec and not self._was_shown(spec, comment):
+            # Whoever writes the issue can find two texts whose hashes begin alike; only all of it says which.
+            self._refuse(
+                f"/approve by {who} is not heeded: it was written before this comment showed what is to "
+                f"be run; read it again, and write /approve {spec}",
                 approving=True,
             )
         else:

@@ -51,6 +51,6 @@ def block(text: str, info: str = "text") -> str:
     return f"{fence}{info}\n{text}\n{fence}"
 
 
-def as_json(value: object) -> str:
-    """A JSON value as a fenced block, for people."""
-    return block(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True), "json")
+def as_json(value: object, *, indent: int | None = 2) -> str:
+    """A JSON value as a fenced block, for people; without ``indent`` on one line."""
+    return block(json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=True), "json")

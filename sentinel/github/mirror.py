@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sentinel.errors import OutcomeUnknown, Rejected
 from sentinel.fleet.view import load_task
-from sentinel.github.comment import LABELS, Material, compose
+from sentinel.github.comment import LABELS, Material, compose, shown_whole
 from sentinel.github.errors import Missing
 from sentinel.github.hub import STATE_LABEL, Comment, Hub, comment_of
 from sentinel.github.outbox import Recognition, versions
@@ -39,7 +39,9 @@ class Mirror:
     def show(self, snapshot: Snapshot, record: IssueRecord, task: Task | None, material: Material) -> None:
         """Say what is to be said, put up the label, close the issue. Raises store errors."""
         body = compose(self.entry.marker, record, task, material)
-        spec = spec_hash(task) if task is not None and task.state == "awaiting_approval" else ""
+        spec = ""
+        if task is not None and task.state == "awaiting_approval" and shown_whole(task, material.redactor):
+            spec = spec_hash(task)
         try:
             self._say(body, spec)
             self._put_label("" if task is None else LABELS.get(task.state, ""))
@@ -72,8 +74,9 @@ class Mirror:
         try:
             answer = self._hub.send("PATCH", f"{self._path}/issues/comments/{number}", {"body": body})
         except OutcomeUnknown:
-            # It says the one or the other; what it says is written again at the next pass.
-            self._become(said="")
+            # It says the one or the other; what it says is written again at the next pass, and until then
+            # nobody can be taken to have read the one.
+            self._become(said="", shown="", shown_at="")
             raise
         except Missing:
             self._become(comment=None, said="")

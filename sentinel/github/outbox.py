@@ -139,7 +139,8 @@ class Outbox:
             if comment.id != entry.comment:
                 others.append(Amiss(entry, comment))
             elif self._says_otherwise(entry, comment):
-                entries[entry.number] = dataclasses.replace(entry, said="", settled="")
+                unsaid = dataclasses.replace(entry, said="", shown="", shown_at="", settled="")
+                entries[entry.number] = unsaid
         return [*(Amiss(entry) for entry in entries.values()), *others]
 
     def _says_otherwise(self, entry: OutboxEntry, comment: Comment) -> bool:

@@ -65,9 +65,10 @@ def permission_of(answer: Any, person: Person) -> str:
     found = person_of(answer.get("user"))
     if found is None or found.id != person.id:
         return "none"
-    # A role that an organisation made up itself stands in `role_name`; what it includes, in `permission`.
-    names = (str(answer.get("permission")), str(answer.get("role_name")))
-    return max(names, key=lambda name: _RANKS.get(name, 0)) if any(n in _RANKS for n in names) else names[0]
+    permission, role = str(answer.get("permission")), str(answer.get("role_name"))
+    # A role that an organisation made up itself, under any name, stands in `role_name`; what it includes, in
+    # `permission`, where GitHub's own role `maintain` is `write`.
+    return role if role == "maintain" and permission in ("write", "push") else permission
 
 
 def may_run(person: Person | None, permission: str, policy: Policy) -> Verdict:

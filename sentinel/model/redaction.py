@@ -29,10 +29,14 @@ _SHAPES = (
     r"AIza[A-Za-z0-9_-]{35}",
     r"npm_[A-Za-z0-9]{30,255}",
     r"pypi-[A-Za-z0-9_-]{30,500}",
-    # JSON Web Tokens: two objects and a signature.
-    r"eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{8,4096}",
 )
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_SHAPES)})")
+#: JSON Web Tokens: two objects and a signature. What is tried is tried once for each run of such characters:
+#: a task may print millions of beginnings of one.
+_WEB_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]++\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8})"
+    r"(?P<before>[A-Za-z0-9_-]*?)(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++"
+)
 _KEY = re.compile(
     r"-----BEGIN (?:[A-Z]+ ){0,3}PRIVATE KEY-----.*?(?:-----END (?:[A-Z]+ ){0,3}PRIVATE KEY-----|\Z)",
     re.DOTALL,
@@ -42,7 +46,8 @@ _HEADER = re.compile(
     r"(?i)(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:bearer|basic|token)\s{1,4})?)[^\s\"',]{4,4096}"
 )
 _URL = re.compile(r"(://[^\s/@:]{0,256}:)[^\s/@]{1,1024}(?=@)")
-#: One of these is in every token that `_TOKEN` finds. Looking for them is quick, and most texts have none.
+#: One of these is in every token that `_TOKEN` and `_WEB_TOKEN` find. Looking for them is quick, and most
+#: texts have none.
 _BEGINNINGS = (
     *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "xox", "sk-", "AIza"),
     *("npm_", "pypi-", "eyJ"),
@@ -64,7 +69,7 @@ class Redactor:
             text = text.replace(secret, MASK)
         text = _KEY.sub(MASK, text)
         if any(beginning in text for beginning in _BEGINNINGS):
-            text = _TOKEN.sub(MASK, text)
+            text = _WEB_TOKEN.sub(rf"\g<before>{MASK}", _TOKEN.sub(MASK, text))
         if "authorization" in text.lower():
             text = _HEADER.sub(rf"\g<1>{MASK}", text)
         return _URL.sub(rf"\g<1>{MASK}", text)

@@ -6,6 +6,7 @@ and never ends the daemon or delays a beat.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,24 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 _PATIENCE = 5.0
 #: Failures in a row after which nobody waits for a duty.
 _HOPELESS = 3
+
+
+@dataclasses.dataclass(slots=True)
+class _Turn:
+    """One duty, and when it is done. Written by the duties' thread, but for `woken`."""
+
+    duty: Duty
+    due: float
+    #: Failures in a row.
+    failures: int = 0
+    #: When the last step of it began that left nothing to do.
+    rested: float = float("-inf")
+    #: Whether somebody said that there may be something to do, since its last step began.
+    woken: bool = False
+
+    def ready(self, now: float) -> bool:
+        # What failed keeps its pause.
+        return now >= self.due or (self.woken and not self.failures)
 
 
 class Duties:
@@ -55,12 +74,8 @@ class Duties:
         self._stopped = False
         self._store: Store | None = None
         self._begun_in_vain = 0
-        self._duties: Sequence[Duty] = ()
-        #: When each duty is due, how often in a row it failed, and when the last step of it began that left
-        #: nothing to do.
-        self._due: list[float] = []
-        self._failures: list[int] = []
-        self._rested: list[float] = []
+        #: Replaced as a whole, for other threads read it.
+        self._turns: Sequence[_Turn] = ()
 
     def run(self) -> None:
         """Tick each duty when it is due, until stopped."""
@@ -80,10 +95,8 @@ class Duties:
 
         If not, they are done at once. May be called from any thread.
         """
-        places = range(len(self._duties))
-        if self._duties and all(
-            self._rested[place] >= moment or self._failures[place] >= _HOPELESS for place in places
-        ):
+        turns = self._turns
+        if turns and all(turn.rested >= moment or turn.failures >= _HOPELESS for turn in turns):
             return True
         self._hurry()
         return False
@@ -93,10 +106,12 @@ class Duties:
         if self._store is None and not self._begin():
             self._begun_in_vain += 1
             return pause_after(self._begun_in_vain)
-        for place, duty in enumerate(self._duties):
-            if not self._stopped and self._clock.now() >= self._due[place]:
-                self._tick(place, duty)
-        return max(0.0, min(self._due, default=LONGEST_PAUSE) - self._clock.now())
+        for turn in self._turns:
+            if not self._stopped and turn.ready(self._clock.now()):
+                self._tick(turn)
+        now = self._clock.now()
+        pauses = (0.0 if turn.ready(now) else turn.due - now for turn in self._turns)
+        return min(pauses, default=LONGEST_PAUSE)
 
     def _begin(self) -> bool:
         try:
@@ -111,7 +126,7 @@ class Duties:
                 ids=ids,
                 wake=self._hurry,
             )
-            self._duties = self._make(post)
+            made = self._make(post)
         except StoreError as error:
             log.warning("%s could not begin its duties: %s", self._worker, error)
             self._close()
@@ -120,44 +135,40 @@ class Duties:
             log.exception("%s could not begin its duties", self._worker)
             self._close()
             return False
-        self._due = [self._clock.now()] * len(self._duties)
-        self._failures = [0] * len(self._duties)
-        self._rested = [float("-inf")] * len(self._duties)
+        self._turns = tuple(_Turn(duty, self._clock.now()) for duty in made)
         return True
 
-    def _tick(self, place: int, duty: Duty) -> None:
+    def _tick(self, turn: _Turn) -> None:
+        turn.woken = False
         began = self._clock.now()
         try:
-            pause = duty.tick()
-            self._failures[place] = 0
+            pause = turn.duty.tick()
+            turn.failures = 0
             if pause >= FIRST_PAUSE / 2:
-                self._rested[place] = began
+                turn.rested = began
         except StoreError as error:
             log.warning("%s could not do its duty: %s", self._worker, error)
             # A rate limit says for how long.
-            pause = max(self._failed(place), float(getattr(error, "retry_after", 0.0)))
+            pause = max(self._failed(turn), float(getattr(error, "retry_after", 0.0)))
         except Exception:  # a duty that fails is tried again, and ends nothing else
             log.exception("%s could not do its duty", self._worker)
-            pause = self._failed(place)
-        self._due[place] = self._clock.now() + pause
+            pause = self._failed(turn)
+        turn.due = self._clock.now() + pause
 
-    def _failed(self, place: int) -> float:
+    def _failed(self, turn: _Turn) -> float:
         """The pause after one more failure of a duty in a row, in seconds."""
-        self._failures[place] += 1
-        return pause_after(self._failures[place])
+        turn.failures += 1
+        return pause_after(turn.failures)
 
     def _hurry(self) -> None:
-        # What failed keeps its pause.
-        now = self._clock.now()
-        self._due = [
-            due if failures else now for due, failures in zip(self._due, self._failures, strict=True)
-        ]
+        for turn in self._turns:
+            turn.woken = True
         self._wakeup.set()
 
     def _close(self) -> None:
-        for duty in self._duties:
-            duty.close()
-        self._duties = ()
+        for turn in self._turns:
+            turn.duty.close()
+        self._turns = ()
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -38,13 +38,13 @@ def test_show_tells_what_is_to_be_approved_and_whose_it_is(waiting: Place) -> No
 
 def test_an_approved_task_waits_for_a_worker(waiting: Place) -> None:
     spec = waiting.run("tasks", "show", "issue-12", "-o", "json").json["spec"]
-    ran = waiting.run("tasks", "approve", "issue-12", "--spec", spec[:12])
+    ran = waiting.run("tasks", "approve", "issue-12", "--spec", spec[:32])
     assert (ran.status, ran.stdout) == (0, "issue-12 is approved and waits for a worker\n")
     assert waiting.run("tasks", "list", "--state", "pending", "-o", "json").json[0]["id"] == "issue-12"
 
 
 def test_another_hash_is_a_conflict(waiting: Place) -> None:
-    ran = waiting.run("tasks", "approve", "issue-12", "--spec", "0" * 12)
+    ran = waiting.run("tasks", "approve", "issue-12", "--spec", "0" * 32)
     assert (ran.status, "is not what was to be approved" in ran.said) == (4, True)
 
 

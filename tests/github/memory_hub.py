@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
-from sentinel.github.errors import Declined, Missing
+from sentinel.github.errors import Declined, Missing, Unauthorised
 
 REPOSITORY = "repos/acme/fleet"
 #: Login → number and permission.
@@ -50,6 +50,8 @@ class MemoryHub:
         self.events: dict[int, list[dict[str, Any]]] = {}
         self.files: dict[str, bytes] = {}
         self.permissions = {name: permission for name, (_, permission) in PEOPLE.items()}
+        #: Whether the credentials may not ask for permissions.
+        self.secret_permissions = False
         #: Every mutation that was sent, as ``METHOD path``.
         self.sent: list[str] = []
         #: Every read.
@@ -178,6 +180,8 @@ class MemoryHub:
             return user(self.login)
         if (found := re.fullmatch(rf"{REPOSITORY}/collaborators/(.+)/permission", path)) is not None:
             name = unquote(found[1])
+            if self.secret_permissions:
+                raise Unauthorised("GitHub does not let the token ask", status=403)
             if self.permissions.get(name, "none") == "none":
                 raise Missing("no such person", path)
             permission = self.permissions[name]
@@ -190,7 +194,7 @@ class MemoryHub:
                 raise Missing("no such folder", path)
             return [
                 {"type": "file", "path": name, "sha": blob(data), "size": len(data)}
-                for name, data in self.files.items()
+                for name, data in sorted(self.files.items())[:1_000]
             ]
         if (found := re.fullmatch(rf"{REPOSITORY}/git/blobs/(\w+)", path)) is not None:
             for data in self.files.values():

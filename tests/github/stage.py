@@ -49,6 +49,8 @@ def check_word_count(args: Mapping[str, Any], positional: object) -> None:
 TYPES = {
     "shell": SHELL,
     "word-count": Declared(origin="module jobs", check=check_word_count, timeout=60.0),
+    # Takes whatever it is given.
+    "copy": Declared(origin="module jobs"),
 }
 
 

@@ -213,5 +213,19 @@ def test_bytes_that_are_no_text_stay_as_they_were() -> None:
     assert Redactor([OWN]).data(b"\xff" + OWN.encode() + b"\xfe") == b"\xff[redacted]\xfe"
 
 
+@pytest.mark.parametrize("around", ["{}", "session_{} ", "a.{}.b", "eyJ-{}"])
+def test_b11_a_web_token_is_taken_out_of_what_it_stands_in(around: str) -> None:
+    signature = "dozjgNryP4J3jVmNHl0w5N"
+    token = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{signature}"
+    assert signature not in Redactor().text(around.format(token))
+
+
+@pytest.mark.parametrize("beginning", ["-eyJ", "-eyJaaaaaaaa.eyJ", "-sk-", "://a:", "-----BEGIN "])
+def test_what_a_task_prints_to_keep_the_redactor_busy_is_looked_through_once(beginning: str) -> None:
+    # With a pattern that looks ahead from each of them this does not end within minutes.
+    text = beginning * (8_000_000 // len(beginning))
+    assert len(Redactor().text(text)) > 0
+
+
 def test_a_short_value_is_no_secret() -> None:
     assert Redactor(["abc"]).text("abcdef") == "abcdef"

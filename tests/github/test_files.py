@@ -80,11 +80,35 @@ def test_a_file_that_changes_before_anybody_took_its_task_changes_the_task(stage
     assert (task.state, task.run, task.args) == ("pending", 1, {"path": "src"})
 
 
+def test_a_file_may_run_after_another_of_the_same_merge(stage: Stage) -> None:
+    for name, after in (("a", ["b"]), ("b", [])):
+        content = {"id": name, "type": "word-count", "args": {"path": "docs"}, "after": after}
+        stage.hub.files[f".sentinel/tasks/{name}.json"] = json.dumps(content).encode()
+    look(stage)
+    look(stage)
+    assert (stage.task_named("a").after, stage.task_named("b").state) == (("b",), "pending")
+
+
+def test_a_file_that_stays_wrong_is_refused_once(stage: Stage) -> None:
+    merge(stage, after=["nobody"])
+    revision = stage.view().snapshot.revision
+    look(stage)
+    assert stage.view().snapshot.revision == revision
+
+
 def test_a_removed_file_withdraws_what_waits(stage: Stage) -> None:
     merge(stage)
     del stage.hub.files[PATH]
     look(stage)
     assert stage.task_named("count").state == "cancelled"
+
+
+def test_a_file_that_github_has_no_room_to_list_is_not_withdrawn(stage: Stage) -> None:
+    merge(stage, ".sentinel/tasks/zebra.json")
+    for number in range(1_000):
+        stage.hub.files[f".sentinel/tasks/{number:04}.txt"] = b""
+    look(stage)
+    assert stage.task_named("count").state == "pending"
 
 
 def test_a_file_that_is_back_is_run(stage: Stage) -> None:

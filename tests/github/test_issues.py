@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 
+from sentinel.errors import Unavailable
+from sentinel.github.errors import Limited
+from sentinel.github.hub import Enquiry
+from sentinel.store.base import Outcome, Refused, Transaction
+from sentinel.store.memory import MemoryStore
 from tests.github.hostile import block
+from tests.github.memory_hub import REPOSITORY, MemoryHub
 from tests.github.stage import DONE, FAILED, GOOD, Stage
 
 
@@ -132,6 +141,115 @@ def test_an_issue_may_run_after_another_of_the_same_look(stage: Stage) -> None:
     first, second = stage.hub.open(after("issue-2")), stage.hub.open(GOOD)
     stage.look()
     assert (stage.task(first).after, stage.task(second).state) == (("issue-2",), "pending")
+
+
+def test_a_chain_of_issues_of_the_same_look_is_taken_in_whole(stage: Stage) -> None:
+    numbers = [stage.hub.open(after(f"issue-{number + 1}")) for number in range(1, 6)]
+    numbers.append(stage.hub.open(GOOD))
+    stage.look()
+    assert [stage.has_task(number) for number in numbers] == [True] * 6
+
+
+def test_what_is_edited_while_its_issue_is_closed_starts_nothing(stage: Stage) -> None:
+    number = stage.hub.open("no block")
+    stage.look()
+    stage.hub.close(number)
+    stage.look()
+    stage.hub.edit(number, GOOD)
+    stage.look()
+    assert not stage.has_task(number)
+    stage.hub.reopen(number)
+    stage.look()
+    assert stage.task(number).state == "pending"
+
+
+def test_what_is_edited_after_its_label_was_taken_away_starts_nothing(stage: Stage) -> None:
+    number = stage.hub.open("no block")
+    stage.look()
+    stage.hub.unlabel(number, "sentinel")
+    stage.hub.edit(number, GOOD)
+    stage.look()
+    assert not stage.has_task(number)
+
+
+def test_what_was_decided_before_github_refused_more_is_taken_in() -> None:
+    class Refusing(MemoryHub):
+        """Refuses what is asked of the third issue, as it refuses the nine-hundredth request of a minute."""
+
+        def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
+            if path.endswith("/issues/3/events"):
+                raise Limited("too many requests", 60.0)
+            return super().pages(path, params)
+
+    hub = Refusing()
+    stage = Stage()
+    duty = stage.peer("w2", hub=hub)
+    numbers = [hub.open(GOOD) for _ in range(3)]
+    with pytest.raises(Limited):
+        duty.tick()
+    assert [stage.has_task(number) for number in numbers] == [True, True, False]
+
+
+def test_an_issue_that_cannot_be_judged_keeps_no_other_from_being_taken_in_and_answered() -> None:
+    class Failing(MemoryHub):
+        """Has an error of its own on the first issue."""
+
+        def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
+            if path.endswith("/issues/1/events"):
+                raise Unavailable("an error of GitHub's own")
+            return super().pages(path, params)
+
+    hub = Failing()
+    stage = Stage()
+    duty = stage.peer("w2", hub=hub)
+    numbers = [hub.open(GOOD) for _ in range(2)]
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            duty.tick()
+    assert [stage.has_task(number) for number in numbers] == [False, True]
+    assert len(hub.answers(2)) == 1
+
+
+def test_an_issue_that_was_moved_to_another_repository_is_gone() -> None:
+    hub = MemoryHub()
+    here, there = hub.open(GOOD), hub.open(GOOD)
+    hub.issues[here] = hub.issues[there]  # what GitHub shows when it is asked for the old number
+    assert Enquiry(hub, REPOSITORY).issue(here) is None
+
+
+def test_an_issue_that_the_store_refuses_is_told_so() -> None:
+    class Guarded(MemoryStore):
+        """Takes no text with a token in it, as GitHub's push protection."""
+
+        def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+            outcomes: list[Outcome] = []
+            for transaction in transactions:
+                if "ghp_" in str(transaction.write):
+                    outcomes.append(Refused("push declined due to a detected secret"))
+                else:
+                    outcomes += super().commit([transaction])
+            return outcomes
+
+    stage = Stage()
+    duty = stage.peer("w2", store=Guarded(stage.fleet))
+    number = stage.hub.open(GOOD.replace("docs", "ghp_0123456789abcdefghij"))
+    for _ in range(3):
+        duty.tick()
+    assert "detected secret" in stage.hub.answers(number)[0]
+
+
+def test_issues_that_cannot_be_answered_keep_no_other_from_being_answered(stage: Stage) -> None:
+    stuck, other = [stage.hub.open(GOOD) for _ in range(3)], stage.hub.open(GOOD)
+
+    def refuse(method: str, path: str) -> None:
+        if any(path.endswith(f"/issues/{number}/comments") for number in stuck):
+            raise Unavailable("an error of GitHub's own")
+
+    stage.hub.before = refuse
+    for _ in range(2):
+        with contextlib.suppress(Unavailable):
+            stage.look()
+    assert len(stage.hub.answers(other)) == 1
 
 
 def test_two_issues_that_wait_for_each_other_are_both_refused(stage: Stage) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from sentinel.github.trust import Policy
+from sentinel.github.trust import Person, Policy, permission_of
 from sentinel.model.origin import spec_hash
+from tests.github.memory_hub import Lossy
 from tests.github.stage import DONE, GOOD, OTHER, Stage
 
 
@@ -34,6 +37,28 @@ def test_b1_a_label_put_on_by_a_triager_starts_no_writers_issue_either(stage: St
     stage.hub.label(number, "sentinel", by="triager")
     stage.look()
     assert stage.task(number).state == "awaiting_approval"
+
+
+def test_b1_a_label_in_other_letters_is_a_request_by_who_put_it_on_too(stage: Stage) -> None:
+    stage.hub.open(GOOD)
+    stage.look()
+    number = stage.hub.open(GOOD, labels=())
+    stage.hub.label(number, "Sentinel", by="triager")
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
+
+
+def test_a_role_of_an_organisation_gives_no_more_than_the_permission_it_includes(stage: Stage) -> None:
+    answer = {"permission": "read", "role_name": "push", "user": {"id": 5, "login": "reader"}}
+    assert permission_of(answer, Person(5, "reader")) == "read"
+
+
+def test_where_permissions_may_not_be_asked_for_the_list_counts() -> None:
+    stage = Stage(policy=Policy(allow=frozenset({3})))
+    stage.hub.secret_permissions = True
+    stranger, listed = stage.hub.open(GOOD, by="reader"), stage.hub.open(GOOD, by="alice")
+    stage.look()
+    assert (stage.task(stranger).state, stage.task(listed).state) == ("awaiting_approval", "pending")
 
 
 def test_b1_a_label_put_on_by_a_writer_is_no_approval_of_a_strangers_issue(stage: Stage) -> None:
@@ -178,9 +203,46 @@ def test_b2_an_approval_that_names_the_hash_counts_whenever_it_was_written(stage
     stage.look()
     spec = spec_hash(stage.task(first))
     second = stage.hub.open(GOOD, by="mallory")
-    stage.hub.say(second, f"/approve {spec[:12]}", by="alice")
+    stage.hub.say(second, f"/approve {spec}", by="alice")
     stage.look()
     assert stage.task(second).state == "pending"
+
+
+def test_b2_the_first_digits_of_a_hash_approve_only_what_was_shown(stage: Stage) -> None:
+    # Two texts with the same first twelve digits take seconds to find; the second is what this stands for.
+    first = stage.hub.open(OTHER, by="mallory")
+    stage.look()
+    digits = spec_hash(stage.task(first))[:12]
+    second = stage.hub.open(GOOD, by="mallory")
+    stage.look()
+    stage.hub.say(second, f"/approve {digits}", by="alice")
+    stage.hub.edit(second, OTHER)
+    stage.look()
+    assert stage.task(second).state == "awaiting_approval"
+
+
+def test_b2_the_first_digits_of_the_hash_that_was_shown_approve(stage: Stage) -> None:
+    number = stage.hub.open(GOOD, by="mallory")
+    stage.look()
+    stage.hub.say(number, f"/approve {spec_hash(stage.task(number))[:12]}", by="alice")
+    stage.look()
+    assert stage.task(number).state == "pending"
+
+
+def test_b2_what_is_too_long_to_be_shown_whole_is_not_approved_by_a_plain_command(stage: Stage) -> None:
+    long = json.dumps({"type": "copy", "args": {"a": "@a" * 15_000, "z": "/etc/shadow"}})
+    number = stage.hub.open(f"```sentinel\n{long}\n```", by="mallory")
+    stage.look()
+    stage.hub.say(number, "/approve", by="alice")
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
+
+
+def test_b2_what_is_long_is_shown_whole_to_who_approves(stage: Stage) -> None:
+    long = json.dumps({"type": "copy", "args": {"a": "x" * 20_000, "z": "/etc/shadow"}})
+    number = stage.hub.open(f"```sentinel\n{long}\n```", by="mallory")
+    stage.look()
+    assert "/etc/shadow" in stage.hub.answers(number)[0]
 
 
 def test_b2_an_approval_of_another_hash_counts_for_nothing(stage: Stage) -> None:
@@ -205,6 +267,19 @@ def test_b2_an_edit_that_leaves_no_task_cancels_what_waits(stage: Stage) -> None
     stage.hub.edit(number, "never mind")
     stage.look()
     assert stage.task(number).state == "cancelled"
+
+
+def test_b2_an_approval_of_what_a_lost_edit_may_have_shown_counts_for_nothing(stage: Stage) -> None:
+    number = stage.hub.open(OTHER, by="mallory")
+    stage.look()
+    Lossy(stage.hub, "PATCH .*/comments/", times=99)
+    stage.hub.edit(number, GOOD)
+    stage.look()
+    assert '"path": "docs"' in stage.hub.answers(number)[0]
+    stage.hub.edit(number, OTHER)
+    stage.hub.say(number, "/approve", by="alice")
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
 
 
 def test_an_approval_by_the_command_line_counts_too(stage: Stage) -> None:

@@ -180,3 +180,42 @@ def test_being_asked_whether_it_rests_makes_a_duty_due(clock: ManualClock) -> No
     running.rested_since(clock.now() + 1)
     running.step()
     assert probe.ticks == 2
+
+
+def test_who_asks_while_the_duties_begin_is_answered() -> None:
+    answers: list[bool] = []
+
+    class Telling(ManualClock):
+        """Another thread asks whenever this one looks at the clock."""
+
+        def now(self) -> float:
+            if begun:
+                answers.append(at_work.rested_since(0.0))
+            return super().now()
+
+    begun: list[Post] = []
+
+    def make(post: Post) -> Sequence[Duty]:
+        begun.append(post)
+        return [Probe()]
+
+    at_work = duties(Telling(), make=make)
+    at_work.step()
+    assert answers[0] is False
+
+
+def test_a_wake_during_a_step_brings_another_at_once(clock: ManualClock) -> None:
+    posts: list[Post] = []
+
+    def make(post: Post) -> Sequence[Duty]:
+        posts.append(post)
+        return [probe]
+
+    def act() -> float:
+        if probe.ticks == 1:
+            posts[0].wake()
+        return 60.0
+
+    probe = Probe(act)
+    at_work = duties(clock, make=make)
+    assert at_work.step() == 0.0

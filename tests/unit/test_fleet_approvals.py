@@ -39,16 +39,16 @@ def test_an_approval_says_in_the_history_who_gave_it(client: Client) -> None:
 
 
 def test_the_hash_that_was_looked_at_must_be_the_one_that_stands_there(bench: Bench, client: Client) -> None:
-    assert client.approve("issue-12", spec_hash(bench.stored_task("issue-12"))[:8]).state == "pending"
+    assert client.approve("issue-12", spec_hash(bench.stored_task("issue-12"))[:32]).state == "pending"
 
 
 def test_another_hash_approves_nothing(bench: Bench, client: Client) -> None:
     with pytest.raises(Conflict, match="is not what was to be approved"):
-        client.approve("issue-12", "0" * 12)
+        client.approve("issue-12", "0" * 32)
     assert bench.stored_task("issue-12").state == "awaiting_approval"
 
 
-@pytest.mark.parametrize("text", ["", "abc", "xyzxyzxyz", "0" * 65])
+@pytest.mark.parametrize("text", ["", "abc", "xyz" * 11, "0" * 12, "0" * 65])
 def test_what_is_no_hash_is_refused(client: Client, text: str) -> None:
     with pytest.raises(BadInput, match="is no hash of a specification"):
         client.approve("issue-12", text)
