@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _numbers = itertools.count(1)
 #: No store that is alive is silent for so long, in seconds.
-_PATIENCE = 300.0
+_PATIENCE = 120.0
 
 
 class StoreBench(ABC):

@@ -84,7 +84,7 @@ def test_capacity_counts_free_slots_of_those_that_take_tasks(place: Place, worke
     Worked(place, "w2", ttl=1.0)
     rows = place.run("workers", "capacity", "-o", "json").json
     assert [(row["id"], row["free"]) for row in rows] == [("w1", 1), ("w2", 0)]
-    assert "1 of 1 slots free on 1 workers" in place.run("workers", "capacity").stdout
+    assert "1 of 1 slots free on 1 worker" in place.run("workers", "capacity").stdout
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ class Proxy:
         self._stale: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self._fresh: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.lock = threading.Lock()
+        #: The emulator looks where a ref is before it reads the body of the request that moves it, so two
+        #: that arrive together are both fast-forwards to it. GitHub moves a ref under a lock, and so do we.
+        self._moving = threading.Lock()
         self.closing = threading.Event()
         self._server = _Server(self)
         threading.Thread(
@@ -177,7 +180,10 @@ class Proxy:
         if token:
             headers["authorization"] = f"{scheme} {self.alias(token)}"
         self.arriving()
-        if exchange.method != "GET" or not self._list_comments(exchange, headers):
+        if exchange.method != "GET" and "/git/refs" in exchange.path:
+            with self._moving:
+                self._ask(exchange, headers)
+        elif exchange.method != "GET" or not self._list_comments(exchange, headers):
             self._ask(exchange, headers)
         self._put_right(exchange)
         for watcher in list(self.watchers):
