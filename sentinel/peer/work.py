@@ -43,7 +43,8 @@ class Planned:
     """A transaction of this tick's batch, and what to do with its outcome."""
 
     transaction: Transaction
-    settle: Callable[[StoreOutcome], None]
+    #: By default nothing: the outcome shows in the next look.
+    settle: Callable[[StoreOutcome], None] = lambda _: None
 
 
 @dataclasses.dataclass(slots=True)
@@ -242,7 +243,7 @@ class Work:
                 change = self._transactor.change(view.snapshot)
                 transaction = tasks.end(change, view, task.fence(), ending, wall=self._clock.wall())
                 if transaction is not None:
-                    yield Planned(transaction, lambda _: None)
+                    yield Planned(transaction)
 
     def leaving(self, view: View, incarnation: str, why: str) -> list[tuple[Fence, Ending]]:
         """How each attempt that is still open ends with the incarnation: as known, or handed back."""
