@@ -26,7 +26,7 @@ from sentinel.github.commands import command
 from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Case, Decision, Later, Look, Rules
+from sentinel.github.intake import Case, Decision, Later, Look, NotYet, Rules
 from sentinel.github.material import material_of
 from sentinel.github.mirror import Mirror, records_of
 from sentinel.github.place import locate
@@ -46,6 +46,8 @@ _FOLDER_PAUSE = 300.0
 _SAYING = 10.0
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
+#: Seconds for which it is waited for what GitHub does not tell yet, such as who put a label on an issue.
+PATIENCE = 180.0
 #: Tries of a batch of which something moved.
 _TRIES = 3
 #: Shortest pause, in seconds, between two steps that have more to do.
@@ -102,6 +104,8 @@ class IssueDuty(Duty):
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
+        #: Issues of which GitHub does not tell yet what a decision turns on → since when, by our clock.
+        self._waiting: dict[int, float] = {}
         #: Why an issue could not be judged in this step.
         self._trouble: StoreError | None = None
         #: Issues on which something could not be said when it was tried last; the others go first.
@@ -133,6 +137,7 @@ class IssueDuty(Duty):
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
+            self._waiting.clear()
             self._notes.clear()
             return self._pause
 
@@ -182,7 +187,10 @@ class IssueDuty(Duty):
             finished = self._take_in(news, hints)
             self._make_right(recognition, news)
             if finished:
-                self._seen = dataclasses.replace(news.seen, rev=self._since().rev, tx=self._since().tx)
+                # Whoever goes on after us finds those again that have to wait.
+                seen = news.seen_without(self._waiting.keys())
+                self._seen = dataclasses.replace(seen, rev=self._since().rev, tx=self._since().tx)
+            finished = finished and news.whole
         except BaseException:
             with self._mutex:
                 self._hints |= hints
@@ -222,12 +230,16 @@ class IssueDuty(Duty):
                 except Later:
                     later.append(look)
                     continue
+                except NotYet:
+                    self._waiting.setdefault(look.number, self._clock.now())
+                    continue
                 except StoreError as error:
                     # What was decided lands, or a look at more than GitHub answers in a minute never would.
                     failures.append(error)
                     if isinstance(error, Limited | Unauthorised) or len(failures) >= _FAILURES:
                         break
                     continue
+                self._waiting.pop(look.number, None)
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
@@ -252,7 +264,7 @@ class IssueDuty(Duty):
         for comment in news.comments:
             if command(comment.body) is not None:
                 commands.setdefault(comment.issue, []).append(comment)
-        for number in sorted(issues.keys() | commands.keys() | hints):
+        for number in sorted(issues.keys() | commands.keys() | hints | self._waiting.keys()):
             if number not in issues or number in hints:
                 # A command is heeded on what its issue says now.
                 issues[number] = ask.issue(number)
@@ -278,6 +290,7 @@ class IssueDuty(Duty):
             nonce=self._post.ids.nonce(),
             wall=self._clock.wall(),
             undecided=undecided,
+            patient=self._clock.now() - self._waiting.get(look.number, self._clock.now()) < PATIENCE,
         )
 
     def _tell_of_refusal(self, look: Look, ask: Enquiry, reason: str) -> None:

@@ -48,6 +48,8 @@ class MemoryHub:
         self.issues: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, dict[str, Any]] = {}
         self.events: dict[int, list[dict[str, Any]]] = {}
+        #: Numbers of comments, and of events, that happened and are not listed yet.
+        self.late: set[int] = set()
         self.files: dict[str, bytes] = {}
         self.permissions = {name: permission for name, (_, permission) in PEOPLE.items()}
         #: Whether the credentials may not ask for permissions.
@@ -80,6 +82,7 @@ class MemoryHub:
             "labels": [{"name": name} for name in labels],
             "created_at": self._now(),
             "updated_at": self._now(),
+            "closed_at": None,
         }
         self.events[number] = []
         for name in labels:
@@ -91,10 +94,11 @@ class MemoryHub:
         self._touch(number)["labels"].append({"name": name})
         self._event(number, "labeled", by, label={"name": name})
 
-    def unlabel(self, number: int, name: str) -> None:
+    def unlabel(self, number: int, name: str, *, by: str = "alice") -> None:
         """Somebody takes a label away."""
         issue = self._touch(number)
         issue["labels"] = [label for label in issue["labels"] if label["name"] != name]
+        self._event(number, "unlabeled", by, label={"name": name})
 
     def edit(self, number: int, body: str) -> None:
         """Somebody edits the body; GitHub does not tell who."""
@@ -102,12 +106,12 @@ class MemoryHub:
 
     def close(self, number: int, *, by: str = "alice") -> None:
         """Somebody closes an issue."""
-        self._touch(number)["state"] = "closed"
+        self._touch(number).update(state="closed", closed_at=self.issues[number]["updated_at"])
         self._event(number, "closed", by)
 
     def reopen(self, number: int, *, by: str = "alice") -> None:
         """Somebody opens an issue again."""
-        self._touch(number)["state"] = "open"
+        self._touch(number).update(state="open", closed_at=None)
         self._event(number, "reopened", by)
 
     def say(self, number: int, body: str, *, by: str = "alice") -> int:
@@ -158,6 +162,10 @@ class MemoryHub:
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Reply:
         self.read.append(path)
+        if "per_page" in (params or {}):
+            assert params is not None
+            size, page = int(params["per_page"]), int(params.get("page", 1))
+            return Reply(copy.deepcopy(self._list(path, params)[(page - 1) * size : page * size]))
         return Reply(copy.deepcopy(self._get(path, params or {})))
 
     def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
@@ -214,7 +222,14 @@ class MemoryHub:
                 found = [issue for issue in found if params["labels"] in self.labels(issue["number"])]
             return sorted(found, key=lambda issue: issue["updated_at"])
         if path == f"{REPOSITORY}/issues/comments":
-            return [comment for comment in self.comments.values() if comment["updated_at"] >= since]
+            return sorted(
+                (
+                    comment
+                    for comment in self.comments.values()
+                    if comment["updated_at"] >= since and comment["id"] not in self.late
+                ),
+                key=lambda comment: comment["updated_at"],
+            )
         found_one = re.fullmatch(rf"{REPOSITORY}/issues/(\d+)/(comments|events|labels)", path)
         if found_one is None:
             raise AssertionError(f"nobody lists {path}")
@@ -222,7 +237,10 @@ class MemoryHub:
         issue = self._issue(number, path)
         if found_one[2] == "comments":
             return self.on(number)
-        return self.events[number] if found_one[2] == "events" else issue["labels"]
+        if found_one[2] == "events":
+            return [event for event in self.events[number] if event["id"] not in self.late]
+        labels: list[dict[str, Any]] = issue["labels"]
+        return labels
 
     def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         match (method, *path.strip("/").split("/")):
@@ -270,7 +288,10 @@ class MemoryHub:
         return self.issues[number]
 
     def _event(self, number: int, event: str, by: str, **more: Any) -> None:
-        self.events[number].append({"event": event, "actor": user(by), **more})
+        self._ids += 1
+        at = self.issues[number]["updated_at"]
+        told = {"id": self._ids, "event": event, "actor": user(by), "created_at": at, **more}
+        self.events[number].append(told)
 
     def _now(self) -> str:
         self._seconds += 1
