@@ -19,7 +19,7 @@ from sentinel.fleet.duty import Duty, Post
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader
 from sentinel.fleet.why import why
-from sentinel.github import feed, files, outbox
+from sentinel.github import feed, outbox
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.commands import command
@@ -28,6 +28,7 @@ from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Case, Decision, Later, Look, NotYet, Rules
 from sentinel.github.material import material_of
+from sentinel.github.merged import Merged
 from sentinel.github.mirror import Mirror, records_of
 from sentinel.github.place import locate
 from sentinel.github.records import OutboxEntry, Seen
@@ -40,8 +41,6 @@ from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transact
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for a folder of files that was not there.
-_FOLDER_PAUSE = 300.0
 #: Seconds that one step says things before it looks again at what people do.
 _SAYING = 10.0
 #: Failures of single issues after which a step gives up.
@@ -98,7 +97,7 @@ class IssueDuty(Duty):
         self._asked_me = False
         #: Where the next look goes on; None until it was read from the store.
         self._seen: Seen | None = None
-        self._no_folder_until = float("-inf")
+        self._merged = Merged(hub, repository, self._tenure, self._clock)
         budget = post.place.budget
         self._governor = budget if isinstance(budget, Governor) else None
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
@@ -195,7 +194,8 @@ class IssueDuty(Duty):
             with self._mutex:
                 self._hints |= hints
             raise
-        self._take_in_files()
+        snapshot = self._store.read()
+        self._commit(snapshot, self._merged.look(snapshot, self._rules()))
         return finished
 
     @property
@@ -347,30 +347,6 @@ class IssueDuty(Duty):
         outcomes = self._post.transactor.retrying()(self._store.commit, batch)
         self._push_at = self._clock.now() + self._push_pause
         return outcomes[: len(transactions)]
-
-    # -- files ------------------------------------------------------------------------------------------
-
-    def _take_in_files(self) -> None:
-        if self._clock.now() < self._no_folder_until:
-            return
-        listing = files.listing(self._hub, self._path)
-        if listing is None:
-            self._no_folder_until = self._clock.now() + _FOLDER_PAUSE
-            listing = files.Listing({})
-        snapshot = self._store.read()
-        known = files.known_paths(snapshot)
-        rules, wall = self._rules(), self._clock.wall()
-        batch: list[Transaction | None] = []
-        for path, sha in listing.files.items():
-            # What is wrong with one may be right by now: a worker joined, or what it is to run after came.
-            if path not in known or known[path].blob != sha or known[path].problem is not None:
-                data = files.content(self._hub, self._path, sha)
-                change = self._tenure.guarded(snapshot)
-                taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)
-                batch.append(taken)
-        for path in sorted(known.keys() - listing.files.keys()) if listing.whole else ():
-            batch.append(files.withdraw(self._tenure.guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
-        self._commit(snapshot, [transaction for transaction in batch if transaction is not None])
 
     # -- saying -----------------------------------------------------------------------------------------
 

@@ -254,3 +254,31 @@ class Seen:
             tx=fields.text("tx"),
             extra=fields.rest(),
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Which commit of the default branch was read last; no older one is read again."""
+
+    commit: str = ""
+
+    rev: int = 0
+    tx: str = ""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        return dataclasses.replace(self, rev=rev, tx=tx)
+
+    def document(self) -> Document:
+        return flat(self)
+
+    @classmethod
+    def load(cls, key: str, document: Mapping[str, Any]) -> Mark:
+        """The record stored under ``key``. Raises `BadRecord` when it is not one."""
+        fields = Fields(key, document)
+        return cls(
+            commit=fields.text("commit"),
+            rev=fields.count("rev"),
+            tx=fields.text("tx"),
+            extra=fields.rest(),
+        )

@@ -50,7 +50,18 @@ class MemoryHub:
         self.events: dict[int, list[dict[str, Any]]] = {}
         #: Numbers of comments, and of events, that happened and are not listed yet.
         self.late: set[int] = set()
+        #: What is on the default branch; each look at it makes a commit of what changed.
         self.files: dict[str, bytes] = {}
+        #: The commits of the default branch, and others that were on it: name → its parent and its files.
+        self.commits: dict[str, tuple[str, dict[str, bytes]]] = {}
+        self.head = ""
+        #: The newest commit that a copy shows which lags behind; empty: none does.
+        self.lagging = ""
+        #: Whether trees are listed in part only.
+        self.truncated = False
+        #: Whether no content is shown yet, and the mode of every file.
+        self.unshown = False
+        self.mode = "100644"
         self.permissions = {name: permission for name, (_, permission) in PEOPLE.items()}
         #: Whether the credentials may not ask for permissions.
         self.secret_permissions = False
@@ -164,6 +175,8 @@ class MemoryHub:
         self.read.append(path)
         if "per_page" in (params or {}):
             assert params is not None
+            if (found := re.fullmatch(rf"{REPOSITORY}/compare/(\w+)\.\.\.(\w+)", path)) is not None:
+                return Reply({"status": self._compare(found[1], found[2], path)})
             size, page = int(params["per_page"]), int(params.get("page", 1))
             return Reply(copy.deepcopy(self._list(path, params)[(page - 1) * size : page * size]))
         return Reply(copy.deepcopy(self._get(path, params or {})))
@@ -197,23 +210,84 @@ class MemoryHub:
             return {"permission": plain, "role_name": permission, "user": user(name)}
         if (found := re.fullmatch(rf"{REPOSITORY}/issues/(\d+)", path)) is not None:
             return self._issue(int(found[1]), path)
-        if path == f"{REPOSITORY}/contents/.sentinel/tasks":
-            if not self.files:
-                raise Missing("no such folder", path)
-            return [
-                {"type": "file", "path": name, "sha": blob(data), "size": len(data)}
-                for name, data in sorted(self.files.items())[:1_000]
-            ]
+        if (found := re.fullmatch(rf"{REPOSITORY}/git/commits/(\w+)", path)) is not None:
+            if found[1] not in self.commits:
+                raise Missing("no such commit", path)
+            return {"sha": found[1], "tree": {"sha": _tree(found[1], "")}}
+        if (found := re.fullmatch(rf"{REPOSITORY}/git/trees/(\w+)", path)) is not None:
+            return self._entries(found[1], path)
         if (found := re.fullmatch(rf"{REPOSITORY}/git/blobs/(\w+)", path)) is not None:
-            for data in self.files.values():
+            for data in (
+                []
+                if self.unshown
+                else [data for _, files in self.commits.values() for data in files.values()]
+            ):
                 if blob(data) == found[1]:
                     text = base64.encodebytes(data).decode()
                     return {"encoding": "base64", "content": text, "size": len(data)}
             raise Missing("no such blob", path)
         raise AssertionError(f"nobody reads {path}")
 
+    def commit(self) -> str:
+        """The newest commit of the default branch, made of what is in `files`; empty for an empty one."""
+        if self.files != (self.commits[self.head][1] if self.head else {}):
+            self.reset_branch(self.head)
+        return self.head
+
+    def reset_branch(self, parent: str) -> str:
+        """Let a commit with what is in `files` follow ``parent``, and be the newest."""
+        self._ids += 1
+        self.head = hashlib.sha1(f"{parent} {self._ids}".encode()).hexdigest()
+        self.commits[self.head] = (parent, dict(self.files))
+        return self.head
+
+    def _back(self, commit: str) -> list[str]:
+        found = []
+        while commit:
+            found.append(commit)
+            commit = self.commits[commit][0]
+        return found
+
+    def _compare(self, base: str, head: str, path: str) -> str:
+        if base not in self.commits or head not in self.commits:
+            raise Missing("no such commit", path)
+        if base == head:
+            return "identical"
+        if base in self._back(head):
+            return "ahead"
+        return "behind" if head in self._back(base) else "diverged"
+
+    def _entries(self, tree: str, path: str) -> dict[str, Any]:
+        for commit, (_, files) in self.commits.items():
+            for folder in ("", ".sentinel", ".sentinel/tasks"):
+                if _tree(commit, folder) == tree:
+                    prefix = f"{folder}/" if folder else ""
+                    below = {name.removeprefix(prefix) for name in files if name.startswith(prefix)}
+                    entries = [
+                        self._file(name, files[f"{folder}/{name}".lstrip("/")])
+                        if "/" not in name
+                        else {
+                            "path": name.partition("/")[0],
+                            "mode": "040000",
+                            "type": "tree",
+                            "sha": _tree(commit, f"{folder}/{name.partition('/')[0]}".strip("/")),
+                        }
+                        for name in sorted(below)
+                    ]
+                    return {"sha": tree, "tree": entries, "truncated": self.truncated}
+        raise Missing("no such tree", path)
+
+    def _file(self, name: str, data: bytes) -> dict[str, Any]:
+        return {"path": name, "mode": self.mode, "type": "blob", "sha": blob(data)}
+
     def _list(self, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
         since = str(params.get("since", ""))
+        if path == f"{REPOSITORY}/commits":
+            head = self.commit()
+            return [
+                {"sha": commit, "commit": {"tree": {"sha": _tree(commit, "")}}}
+                for commit in self._back(self.lagging or head)
+            ]
         if path == f"{REPOSITORY}/issues":
             found = [issue for issue in self.issues.values() if issue["updated_at"] >= since]
             if params.get("state") == "open":
@@ -309,6 +383,11 @@ def user(login: str) -> dict[str, Any] | None:
 def blob(data: bytes) -> str:
     """Git's name of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _tree(commit: str, folder: str) -> str:
+    """Names a folder in a commit."""
+    return hashlib.sha1(f"tree {commit} {folder}".encode()).hexdigest()
 
 
 class Lossy:
