@@ -412,7 +412,7 @@ def duties(post: Post) -> Sequence[Duty]:
     environ = post.place.environ
     place = locate(post.place.url, environ)
     api = connect(place, ApiOptions(environ=environ))
-    redactor = Redactor([*secrets_of(environ), api.token()])
+    redactor = Redactor(secrets_of(environ))
     return [IssueDuty(post, api, place.path, Options.of(post.place.settings), redactor)]
 
 
