@@ -88,6 +88,8 @@ def workshop(settings: Settings) -> Workshop:
             output=execution.output_limit_bytes,
             memory=execution.memory_limit_bytes,
             processes=execution.process_limit,
+            warm_runs=execution.warm_runs,
+            warm_idle=execution.warm_idle,
         ),
     )
 

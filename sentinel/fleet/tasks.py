@@ -21,12 +21,12 @@ from sentinel.store.base import Snapshot, Transaction
 from sentinel.store.transact import Change
 
 
-def write_task(change: Change, task: Task) -> None:
-    """Put a task where its state belongs, and take it away from where it was."""
+def write_task(change: Change, task: Task, *, loaded: bool = False) -> None:
+    """Put a task where its state belongs, and take it away from where it was; see `Change.put`."""
     here, there = layout.task_key(task.id), layout.done_key(task.id)
     if task.ended:
         here, there = there, here
-    change.put(here, task)
+    change.put(here, task, loaded=loaded)
     # Either folder may hold the id, never both: whoever writes one expects the other.
     change.expect(there)
     if change.holds(there):
@@ -70,7 +70,7 @@ def claim(
     """``worker`` takes ``task`` as it was read, to start it when this has landed."""
     change.expect_present(layout.incarnation_key(incarnation))
     claimed = model.claim(task, worker=worker, incarnation=incarnation, wall=wall)
-    write_task(change, claimed)
+    write_task(change, claimed, loaded=True)
     return change.transaction(f"claim {task.id} epoch {claimed.epoch} by {worker}"), claimed
 
 
@@ -81,7 +81,7 @@ def end(change: Change, view: View, fence: Fence, ending: Ending, *, wall: float
         return None
     change.expect_present(layout.incarnation_key(fence.incarnation))
     after = model.end_attempt(task, ending, wall=wall)
-    write_task(change, after)
+    write_task(change, after, loaded=True)
     return change.transaction(f"{_verb(after, ending)} {task.id} epoch {task.epoch} by {task.owner}")
 
 

@@ -183,7 +183,9 @@ class Peer:
             self._tempo.missed()
             return self._tempo.pause()
         held_back = not self._decided and self.phase is Phase.WORKING
-        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
+        now = self._clock.now()
+        due = min(self._chooser.next_due(now), self._work.next_due(now))
+        return self._tempo.pause(due, held_back=held_back)
 
     @property
     def _my_turn(self) -> bool:
@@ -194,7 +196,7 @@ class Peer:
         return Load(
             rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
-            active_tasks=len(self._work.running),
+            active_tasks=self._work.busy,
             max_tasks=self._options.max_tasks,
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
@@ -367,9 +369,7 @@ class Peer:
         self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
     ) -> Iterator[Planned]:
         patience = self._tempo.patience
-        for task in self._chooser.choose(
-            view, waiting, workers, self._work.running, led=led, patience=patience
-        ):
+        for task in self._chooser.choose(view, waiting, workers, self._work, led=led, patience=patience):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,
@@ -389,7 +389,7 @@ class Peer:
                 self.counters.claimed += 1
                 self._work.start(claimed)
                 # Anything that could not be started has an ending already, which should not wait.
-                self._hurry = self._hurry or claimed.id not in self._work.running
+                self._hurry = self._hurry or not self._work.runs(claimed.id)
 
         return settle
 
