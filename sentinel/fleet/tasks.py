@@ -6,7 +6,10 @@ incarnation can ever land. A finish also expects the record of the very claim th
 
 from __future__ import annotations
 
+import dataclasses
+
 from sentinel.errors import Conflict, NotFound
+from sentinel.fleet.retention import condemned, mark_in
 from sentinel.fleet.view import View, load_task
 from sentinel.model import layout
 from sentinel.model import task as model
@@ -21,8 +24,12 @@ from sentinel.store.transact import Change
 def write_task(change: Change, task: Task) -> None:
     """Put a task where its state belongs, and take it away from where it was."""
     here, there = layout.task_key(task.id), layout.done_key(task.id)
+    mark = 0
     if task.ended:
         here, there = there, here
+        mark = mark_in(change)
+    if task.mark != mark:
+        task = dataclasses.replace(task, mark=mark)
     change.put(here, task)
     # Either folder may hold the id, never both: whoever writes one expects the other.
     change.expect(there)
@@ -44,15 +51,26 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
                 "choose another id, or retry or cancel that one"
             )
         return None, existing
-    for dependency in task.after:
-        if load_task(snapshot, dependency) is None:
-            raise NotFound(f"task {task.id} is to run after {dependency}, and there is no such task")
-        for key in (layout.task_key(dependency), layout.done_key(dependency)):
-            if change.holds(key):
-                change.expect(key)
+    _expect_dependencies(change, snapshot, task)
     task = model.submit(task, wall=wall)
     write_task(change, task)
     return change.transaction(f"submit {task.id} ({task.type})"), task
+
+
+def _expect_dependencies(change: Change, snapshot: Snapshot, task: Task) -> None:
+    """Land only while all that the task is to run after is there, and stays. Raises `NotFound`."""
+    for dependency in task.after:
+        if load_task(snapshot, dependency) is None:
+            raise NotFound(f"task {task.id} is to run after {dependency}, and there is no such task")
+        done = layout.done_key(dependency)
+        for key in (layout.task_key(dependency), done):
+            if change.holds(key):
+                change.expect(key)
+        if change.holds(done):
+            # It may go while nothing is to run after it: whoever decides on that has to see this task.
+            change.expect(layout.RETENTION)
+            if dependency in condemned(change):
+                raise NotFound(f"task {task.id} is to run after {dependency}, which is being pruned")
 
 
 def _as_json(task: Task, name: str) -> object:
@@ -121,7 +139,8 @@ def cancel(
 def retry(change: Change, snapshot: Snapshot, task_id: str, *, wall: float) -> tuple[Transaction, Task]:
     """A person's new run of an ended task.
 
-    Raises `NotFound`, and `Conflict` for one that is done or has not ended.
+    Raises `NotFound`, also for something that it is to run after and that was pruned, and `Conflict` for one
+    that is done or has not ended.
     """
     task = existing(snapshot, task_id)
     if task.state == "done":
@@ -130,6 +149,7 @@ def retry(change: Change, snapshot: Snapshot, task_id: str, *, wall: float) -> t
         raise Conflict(
             f"task {task_id} is {task.state}; only a failed, cancelled or dead task can be retried"
         )
+    _expect_dependencies(change, snapshot, task)
     after = model.retry(task, wall=wall)
     write_task(change, after)
     return change.transaction(f"retry {task_id} as run {after.run}"), after
