@@ -174,12 +174,12 @@ def validate(invocation: Invocation, worker_id: str | None, every: bool, output:
 def _examine(settings: Settings) -> list[str]:
     from sentinel.cli.cluster_scale import scaling_problems
     from sentinel.cli.workshop import problems
-    from sentinel.store.opener import scheme_of
+    from sentinel.store.opener import check_url
 
     found = [*problems(settings), *scaling_problems(settings)]
     if settings.store is not None:
         try:
-            scheme_of(settings.store)
+            check_url(settings.store)
         except BadInput as error:
             found.append(f"{settings.origin_of('store')}: {error}")
     return found
