@@ -187,6 +187,12 @@ def test_a_section_is_found_by_its_name_in_the_files(run: Run) -> None:
     ]
 
 
+def test_a_setting_is_found_by_the_part_of_its_name_that_one_remembers(run: Run) -> None:
+    assert run("config", "explain", "retryAttempts", "-o", "json").json["name"] == "locking.retry_attempts"
+    strategy, *_ = run("config", "explain", "loadBalancer").stdout.splitlines()[1:]
+    assert strategy.startswith("load_balancer.strategy")
+
+
 def test_init_refuses_two_places_at_once(place: Place, run: Run) -> None:
     ran = run("init", "--repo", "acme/fleet", "--store", str(place.store))
     assert ran.status == 2
