@@ -128,6 +128,8 @@ def _field_names(kind: type[Any]) -> tuple[str, ...]:
 
 
 def _check_depth(data: bytes) -> None:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
     depth = 0
     for match in _STRUCTURE.finditer(data):
         mark = match.group()
@@ -149,10 +151,12 @@ def _check_keys(value: object, depth: int) -> None:
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"the key {key!r} is not a text")  # noqa: TRY004 - callers expect one type
-            _check_keys(inner, depth + 1)
+            if type(inner) not in _SCALARS:
+                _check_keys(inner, depth + 1)
     elif isinstance(value, list | tuple):
         for inner in value:
-            _check_keys(inner, depth + 1)
+            if type(inner) not in _SCALARS:
+                _check_keys(inner, depth + 1)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -101,6 +101,8 @@ class MemoryDesk:
         self._mutex = threading.Lock()
         #: Token → claim, and when it was admitted.
         self._admitted: dict[str, tuple[Fence, float]] = {}
+        #: Claim → its token.
+        self._tokens: dict[Fence, str] = {}
         self._over: list[Fence] = []
         self._stopping = False
         #: Whether a watch waits.
@@ -120,11 +122,12 @@ class MemoryDesk:
         token = self._ids.nonce()
         with self._mutex:
             self._admitted[token] = (fence, self._clock.now())
+            self._tokens[fence] = token
         return dataclasses.replace(spec, env={**spec.env, SOCKET: str(self._path), TOKEN: token})
 
     def dismiss(self, fence: Fence) -> None:
         with self._mutex:
-            self._admitted = {token: known for token, known in self._admitted.items() if known[0] != fence}
+            self._admitted.pop(self._tokens.pop(fence, ""), None)
             if self._opened is not None:
                 self._over.append(fence)
         if self._over:

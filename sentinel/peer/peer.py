@@ -295,6 +295,7 @@ class Peer:
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
+        self._work.set_off()
 
     def _send(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if self.rider is None:

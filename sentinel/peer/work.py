@@ -114,6 +114,8 @@ class Work:
         #: Task → its run, of those that run now.
         self._run_of: dict[str, str] = {}
         self._lanes = Lanes()
+        #: What the overseer is yet to be told to start.
+        self._starting: list[RunSpec] = []
         self._over: list[tuple[_Running, RunEnd]] = []
         self._endings: dict[str, _Known] = {}
         #: Whether the overseer said that no task process is left.
@@ -170,7 +172,7 @@ class Work:
     # -- running ------------------------------------------------------------------------------------
 
     def start(self, claimed: Task) -> None:
-        """Start an attempt whose claim has landed."""
+        """Start an attempt whose claim has landed; `set_off` follows, for all of them together."""
         fence = claimed.fence()
         try:
             spec = self._plan(claimed)
@@ -188,7 +190,13 @@ class Work:
             run.spec = dataclasses.replace(run.spec, lane=lane)
         self._running[name] = run
         self._run_of[run.fence.task] = name
-        self._overseer.start(run.spec)
+        self._starting.append(run.spec)
+
+    def set_off(self) -> None:
+        """Hand over to the overseer what was to start."""
+        if self._starting:
+            self._overseer.start(*self._starting)
+            self._starting = []
 
     def take_events(self) -> None:
         """Take in what the overseer has to tell, and relieve lanes in which something takes long."""
@@ -219,6 +227,7 @@ class Work:
                 case Gone(status):
                     self.gone = True
                     self._lease.fence(f"its supervisor died (status {status})")
+        self.set_off()
         for lane in self._lanes.held_up(self._clock.now()):
             self._overseer.recall(lane)
 
