@@ -38,6 +38,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True,
 _NAMES: dict[type[Any], tuple[str, ...]] = {}
 #: What most values are, and holds nothing.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_NESTING = (dict, list, tuple, Mapping)
 #: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
 _MAX_REASON = 200
 
@@ -143,11 +144,12 @@ def _check_depth(data: bytes) -> None:
 
 def _check_keys(value: object, depth: int) -> None:
     # json.dumps would turn True or 1 into a key silently, and would recurse without a limit.
-    if type(value) in _SCALARS:
+    kind = type(value)
+    if kind in _SCALARS:
         return
-    if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
+    if isinstance(value, _NESTING) and depth >= MAX_DEPTH:
         raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict) or (kind is not list and isinstance(value, Mapping)):
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"the key {key!r} is not a text")  # noqa: TRY004 - callers expect one type

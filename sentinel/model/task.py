@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
 from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
+from sentinel.model.evolve import evolve
 from sentinel.model.line import one_line
 from sentinel.model.origin import Approval, Source, spec_hash
 
@@ -173,7 +174,7 @@ class Task:
         return self.state == "running" and self.fence() == fence
 
     def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
+        return evolve(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         return {
@@ -444,4 +445,4 @@ def with_event(
     history = (*task.history, line)
     if len(history) > 2 * HISTORY_ENDS:
         history = (*history[:HISTORY_ENDS], *history[-HISTORY_ENDS:])
-    return dataclasses.replace(task, history=history, **changes)
+    return evolve(task, history=history, **changes)

@@ -7,7 +7,6 @@ task's claim, so what a task writes that was lost, or taken over, bounces.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from sentinel.clock import Clock
 from sentinel.errors import BadInput, ClaimLost, SentinelError, StoreError
 from sentinel.fleet.memory_writing import Asked, Ended
 from sentinel.fleet.shared_memory import MemoryOptions, SharedMemory
+from sentinel.model.evolve import evolve
 from sentinel.model.ids import IdSource
 from sentinel.model.memory import Entry
 from sentinel.model.task import Fence
@@ -123,7 +123,7 @@ class MemoryDesk:
         with self._mutex:
             self._admitted[token] = (fence, self._clock.now())
             self._tokens[fence] = token
-        return dataclasses.replace(spec, env={**spec.env, SOCKET: str(self._path), TOKEN: token})
+        return evolve(spec, env={**spec.env, SOCKET: str(self._path), TOKEN: token})
 
     def dismiss(self, fence: Fence) -> None:
         with self._mutex:

@@ -17,6 +17,7 @@ from sentinel.fleet import tasks
 from sentinel.fleet.view import View
 from sentinel.model.codec import flat
 from sentinel.model.counts import Counts
+from sentinel.model.evolve import evolve
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.endings import Outcome, outcome_of
@@ -187,7 +188,7 @@ class Work:
         name = run.spec.run
         if run.spec.lane is not None:
             lane = self._lanes.place(name, slots=max(1, self._slots), now=self._clock.now())
-            run.spec = dataclasses.replace(run.spec, lane=lane)
+            run.spec = evolve(run.spec, lane=lane)
         self._running[name] = run
         self._run_of[run.fence.task] = name
         self._starting.append(run.spec)
