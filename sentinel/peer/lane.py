@@ -101,6 +101,8 @@ class LaneReaper:
         if self._runs:
             spec = self._runs[0].spec
             self._idle = spec.lane_idle
+            with suppress(OSError):  # each run's log says so, if it has one
+                os.makedirs(os.path.dirname(spec.log_path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
             try:
                 stdio = (self._theirs.fileno(), theirs, theirs)
                 env = {**spec.env, SECRET: self._secret}
