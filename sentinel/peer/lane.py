@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -393,4 +392,6 @@ def run_as_lane(orders: int, reports: int, clock: Clock) -> None:
     os.setsid()
     become_subreaper()
     name_process("sentinel-lane")
-    LaneReaper(orders, reports, clock, secrets.token_hex(16)).run()
+    from sentinel.entropy import system_random  # what that imports, the supervisor does without
+
+    LaneReaper(orders, reports, clock, f"{system_random().getrandbits(128):032x}").run()
