@@ -147,9 +147,9 @@ class Work:
         return len(self._running) - self._lanes.waiting
 
     @property
-    def takes_ahead(self) -> bool:
-        """Whether tasks may be claimed though no slot is free."""
-        return self._lanes.flowing
+    def room_ahead(self) -> int:
+        """How many tasks may be claimed at most beyond the slots that are free."""
+        return self._lanes.room(self._slots)
 
     def ahead(self, types: Iterable[str]) -> int:
         """How many tasks of these types, in their order, may be claimed beyond the slots that are free."""

@@ -100,4 +100,4 @@ def test_nothing_is_taken_ahead_into_a_lane_that_was_relieved() -> None:
         lanes.place(name, slots=1, now=0.0)
     lanes.held_up(PATIENCE)
     assert lanes.ahead(["short"], slots=1) == 0
-    assert not lanes.flowing
+    assert lanes.room(1) == 0
