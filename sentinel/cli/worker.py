@@ -131,6 +131,7 @@ def _options(
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
     from sentinel.fleet.duty import duties_of
+    from sentinel.fleet.retention import companions_of
     from sentinel.model.ids import IdSource
     from sentinel.model.redaction import Redactor, secrets_of
     from sentinel.model.worker import Worker
@@ -185,6 +186,7 @@ def _options(
             recovery=settings.heartbeat.recovery_enabled,
             alerts=invocation.limits(),
             watch_every=settings.alerts.interval,
+            retention=settings.retention.terms,
             expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
             redactor=Redactor(secrets_of(os.environ)),
@@ -193,6 +195,7 @@ def _options(
         duration=duration,
         duties=duties_of(invocation.store_url()),
         place=_workplace(invocation, settings, workshop),
+        companions=companions_of(invocation.store_url()),
         memory=memory_options(settings),
     )
 

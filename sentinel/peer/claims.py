@@ -73,6 +73,10 @@ class Chooser:
         """Waiting tasks that were to run after something that ended without being done."""
         return self._backlog.doomed()
 
+    def needs(self, task_id: str) -> bool:
+        """Whether any waiting task was to run after that one."""
+        return self._backlog.needs(task_id)
+
     def waiting(self, view: View) -> list[Task]:
         """Tasks that are ready to be taken, in the order of the queue.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
+from sentinel.model.retention import Terms
 from sentinel.settings.issues import Issues
 from sentinel.settings.key import setting
 from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
@@ -312,11 +313,24 @@ class Retention(Section):
 
     days: Whole = setting(
         7,
-        "Days after which an ended task is pruned. Checked now, read by a later version: nothing is "
-        "pruned yet.",
+        "Days for which an ended task is kept: its record, result, log and history. For so long a task that "
+        "is submitted again under its id is recognised.",
         json="retention.days",
         unit="days",
         ge=1,
         le=3650,
         scope="fleet",
     )
+    count: Whole = setting(
+        100_000,
+        "Ended tasks that are kept at most: beyond them the oldest are pruned, however young.",
+        json="retention.count",
+        ge=1_000,
+        le=10_000_000,
+        scope="fleet",
+    )
+
+    @property
+    def terms(self) -> Terms:
+        """What is kept, for those who prune."""
+        return Terms(seconds=self.days * 86_400.0, count=self.count)

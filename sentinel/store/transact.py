@@ -91,6 +91,10 @@ class Change:
         """Whether the snapshot has ``key`` at all."""
         return self._snapshot.version(key) is not ABSENT
 
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        """What ``parse`` makes of the document that the snapshot has at ``key``; see `Snapshot.parsed`."""
+        return self._snapshot.parsed(key, parse)
+
     def put(self, key: str, record: Record, *, loaded: bool = False) -> Change:
         """Write ``record``, derived from what the snapshot holds, as the next version.
 

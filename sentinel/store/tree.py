@@ -149,15 +149,26 @@ class GitSnapshot(Snapshot):
         return ABSENT if entry is None else str(entry.oid)
 
     def list(self, prefix: str) -> Iterator[str]:
+        return self._listed(prefix, None)
+
+    def part(self, prefix: str, number: int) -> Iterator[str]:
+        # The outer folders are the first two digits of a hash.
+        return self._listed(prefix, f"{number:02x}")
+
+    def _listed(self, prefix: str, only: str | None) -> Iterator[str]:
+        """All keys below ``prefix``, or those of one outer folder; what is in none is in the first."""
         tree = self._objects.tree
         for name, entry in tree(self.root).items():
             if not entry.is_tree:
-                yield from self._matching((name,), prefix)
+                if only in (None, "00"):
+                    yield from self._matching((name,), prefix)
                 continue
             folder = _decode(name)
             if folder is None or not _overlap(folder + "/", prefix):
                 continue
-            for outer, bucket in tree(entry.oid).items():
+            buckets = tree(entry.oid)
+            found = buckets.get(only) if only is not None else None
+            for outer, bucket in buckets.items() if only is None else [(only, found)] if found else []:
                 for inner, leaf in tree(bucket.oid).items() if bucket.is_tree else ():
                     for file, record in tree(leaf.oid).items() if leaf.is_tree else ():
                         if not record.is_tree:
