@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import pygit2
 
 from sentinel.clock import Clock
-from sentinel.errors import Unavailable
+from sentinel.errors import OutcomeUnknown, Unavailable
 from sentinel.model.ids import IdSource
 from sentinel.model.layout import ARTIFACT_REFS, artifact_ref
+from sentinel.store.base import Version
 from sentinel.store.git_answers import Answer, Pushed
 from sentinel.store.mirror import Mirror, Update
 from sentinel.store.repository import signature
@@ -107,3 +108,19 @@ class Artifacts:
         except (pygit2.GitError, OSError) as error:
             raise self._mirror.objects.damaged(pygit2.Oid(hex=name)) from error
         return data if kind == pygit2.enums.ObjectType.BLOB else None
+
+    def days(self) -> dict[str, Version]:
+        """The days of which blobs are kept → the commit that keeps them. Raises `Unavailable`."""
+        return self._mirror.list_refs(ARTIFACT_REFS)
+
+    def drop_day(self, day: str, version: Version) -> bool:
+        """Keep the blobs of a day no longer; False when they are not as in ``version``.
+
+        Raises `Unavailable` or `OutcomeUnknown`.
+        """
+        answer = self._mirror.send(artifact_ref(day), None, version)
+        if answer.pushed is Pushed.UNKNOWN:
+            raise OutcomeUnknown(f"whether the artifacts of {day} were let go is open: {answer.reason}")
+        if answer.pushed in (Pushed.FAILED, Pushed.REFUSED):
+            raise Unavailable(answer.reason)
+        return answer.pushed is Pushed.LANDED

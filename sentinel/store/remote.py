@@ -174,15 +174,10 @@ class RemoteStore(Store):
         return self._artifacts.kept(name)
 
     def days(self) -> dict[str, Version]:
-        return self._mirror.list_refs(ARTIFACT_REFS)
+        return self._artifacts.days()
 
     def drop_day(self, day: str, version: Version) -> bool:
-        answer = self._mirror.send(artifact_ref(day), None, version)
-        if answer.pushed is Pushed.UNKNOWN:
-            raise OutcomeUnknown(f"whether the artifacts of {day} were let go is open: {answer.reason}")
-        if answer.pushed in (Pushed.FAILED, Pushed.REFUSED):
-            raise Unavailable(answer.reason)
-        return answer.pushed is Pushed.LANDED
+        return self._artifacts.drop_day(day, version)
 
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         head = self._state.newest().commit
