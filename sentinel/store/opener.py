@@ -96,6 +96,7 @@ _GITHUB = Extras(
     limits="sentinel.github.access:limits",
     furnish="sentinel.github.furniture:furnish",
     duties="sentinel.github.duty:duties",
+    companions="sentinel.github.retention:companions",
     runners="sentinel.github.runners:open_runners",
 )
 #: Scheme → its extras.
