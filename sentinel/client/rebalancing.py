@@ -14,7 +14,6 @@ from sentinel.fleet.hints import hints
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.patterns import GroupBy, Pattern, lock_over
 from sentinel.fleet.planning import kept, rebalance
-from sentinel.fleet.queue import Queue
 from sentinel.fleet.view import View
 from sentinel.model import layout
 from sentinel.model.assignment import Assignment
@@ -48,7 +47,7 @@ class RebalanceCalls(Connection):
         def decide(snapshot: Snapshot) -> tuple[Transaction | None, list[Move]]:
             view = self._records.view(snapshot)
             workers = self._able(view)
-            waiting = Queue(ready(view, lambda _: math.inf))
+            waiting = ready(view, lambda _: math.inf)
             meant = kept(hints(view), waiting, workers)
             moved: dict[str, str] = {}
             for group in _groups(workers, pattern, group_by):

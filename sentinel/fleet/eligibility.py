@@ -11,8 +11,13 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
-from sentinel.fleet.balancers.port import CAPABILITY, GENERAL, REGION, Candidate
+from sentinel.fleet.balancers.port import GENERAL, Candidate
 from sentinel.model.task import Task
+
+REGION = "region"
+CAPABILITY = "capability"
+#: Labels that every balancer heeds, so that they are no mere preference.
+DEMANDS = frozenset({REGION, CAPABILITY})
 
 #: Why a worker may not take a task, in the order in which it is looked at.
 Ground = Literal["type", "region", "capability", "failed_here"]

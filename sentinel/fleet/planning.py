@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sentinel.fleet.assigning import assign
-from sentinel.fleet.balancers import Balancer, Candidate
-from sentinel.fleet.queue import Queue
+from sentinel.fleet.balancers import Balancer, Candidate, assign
 from sentinel.model.task import Task
 
 
 def plan(
-    waiting: Queue,
+    waiting: Sequence[Task],
     workers: Sequence[Candidate],
     meant: Mapping[str, str],
     balancer: Balancer,
@@ -25,27 +23,20 @@ def plan(
     Free slots first; then as much again ahead for each worker as it has slots, so that one whose task has
     ended need not wait for its coordinator to look.
     """
+    left = [task for task in waiting if task.id not in meant]
     load = Counter(meant.values())
-    now = assign(
-        waiting,
-        [_loaded(worker, load[worker.id]) for worker in workers],
-        balancer,
-        options,
-        wanted=lambda task: task.id not in meant,
-    )
+    now = assign(left, [_loaded(worker, load[worker.id]) for worker in workers], balancer, options)
     load.update(now.values())
-    known = meant.keys() | now.keys()
+    left = [task for task in left if task.id not in now and not task.alone]
     ahead = [
         dataclasses.replace(_loaded(worker, load[worker.id]), max_tasks=2 * worker.max_tasks)
         for worker in workers
     ]
-    return now | assign(
-        waiting, ahead, balancer, options, wanted=lambda task: task.id not in known and not task.alone
-    )
+    return now | assign(left, ahead, balancer, options)
 
 
 def rebalance(
-    waiting: Queue,
+    waiting: Sequence[Task],
     workers: Sequence[Candidate],
     meant: Mapping[str, str],
     balancer: Balancer,
@@ -60,10 +51,9 @@ def rebalance(
     free = {worker.id: worker.free for worker in workers}
     surplus = {worker: load[worker] - free.get(worker, 0) for worker in load}
     movable: list[Task] = []
-    queued = [task for name in meant if (task := waiting.get(name)) is not None]
-    for task in sorted(queued, key=lambda task: task.rank, reverse=True):
-        worker = meant[task.id]
-        if surplus[worker] > 0 and not task.alone:
+    for task in sorted(waiting, key=lambda task: task.rank, reverse=True):
+        worker = meant.get(task.id)
+        if worker is not None and surplus[worker] > 0 and not task.alone:
             surplus[worker] -= 1
             movable.append(task)
     idle = [_loaded(worker, load[worker.id]) for worker in workers if worker.free > load[worker.id]]
@@ -74,7 +64,7 @@ def _loaded(worker: Candidate, more: int) -> Candidate:
     return dataclasses.replace(worker, active=worker.active + more, queue=max(0, worker.queue - more))
 
 
-def kept(meant: Mapping[str, str], waiting: Queue, workers: Iterable[Candidate]) -> dict[str, str]:
+def kept(meant: Mapping[str, str], waiting: Iterable[Task], workers: Iterable[Candidate]) -> dict[str, str]:
     """What of ``meant`` still stands: for tasks that are ready, and workers that take tasks."""
-    able = {worker.id for worker in workers}
-    return {task: worker for task, worker in meant.items() if task in waiting and worker in able}
+    ready, able = {task.id for task in waiting}, {worker.id for worker in workers}
+    return {task: worker for task, worker in meant.items() if task in ready and worker in able}

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sentinel.clock import from_rfc3339, rfc3339
 from sentinel.errors import BadRecord
-from sentinel.fleet.assigning import assign
+from sentinel.fleet import balancers
 from sentinel.fleet.balancers import Balancer
 from sentinel.fleet.board import worker_rows
 from sentinel.fleet.candidates import candidates, ready
@@ -158,7 +158,7 @@ def _without_worker(
     if not capable:
         return _nobody(task, field)
     names = _named([worker.id for worker in capable])
-    assigned = assign(_ready(view, wall), field.able, balancer, options)
+    assigned = balancers.assign(_ready(view, wall), field.able, balancer, options)
     worker = hints(view).get(task.id) or assigned.get(task.id)
     if worker is not None:
         text = f"assigned to {worker} and not claimed yet"

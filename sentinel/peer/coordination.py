@@ -11,10 +11,10 @@ from sentinel.fleet.hints import hints
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.patterns import elected, lock_over
 from sentinel.fleet.planning import kept, plan, rebalance
-from sentinel.fleet.queue import Queue
 from sentinel.fleet.view import View
 from sentinel.model import layout
 from sentinel.model.assignment import Assignment
+from sentinel.model.task import Task
 from sentinel.model.worker import Worker
 from sentinel.peer.options import PeerOptions
 from sentinel.store.base import Transaction
@@ -46,7 +46,7 @@ class Coordination:
         view: View,
         observer: Observer,
         workers: Sequence[Candidate],
-        waiting: Queue,
+        waiting: Sequence[Task],
         begin: Callable[[], Change],
         *,
         now: float,
@@ -106,7 +106,7 @@ class Coordination:
         return transaction
 
     def _wanted(
-        self, view: View, name: str, workers: Sequence[Candidate], waiting: Queue, now: float
+        self, view: View, name: str, workers: Sequence[Candidate], waiting: Sequence[Task], now: float
     ) -> dict[str, dict[str, int]]:
         """Worker → the tasks that are to be meant for it, for workers of this lock where that changes."""
         options = self._options

@@ -336,7 +336,8 @@ class Peer:
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = takes and len(self._work.running) < self._options.max_tasks
         calls = self._coordination.calls(view)
-        if not calls and (not takes or self._chooser.nothing_waits):
+        waiting = self._chooser.waiting(view) if takes or calls else []
+        if not waiting and not calls:
             return
         workers = [
             worker
@@ -347,12 +348,12 @@ class Peer:
         if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
-            yield from self._claims(view, workers, led=led)
+            yield from self._claims(view, waiting, workers, led=led)
         for transaction in self._coordination.act(
             view,
             self._observer,
             workers,
-            self._chooser.waiting,
+            waiting,
             lambda: self._change(view),
             now=self._clock.now(),
             wall=self._clock.wall(),
@@ -360,9 +361,13 @@ class Peer:
         ):
             yield Planned(transaction)
 
-    def _claims(self, view: View, workers: list[Candidate], *, led: bool) -> Iterator[Planned]:
+    def _claims(
+        self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
+    ) -> Iterator[Planned]:
         patience = self._tempo.patience
-        for task in self._chooser.choose(view, workers, self._work.running, led=led, patience=patience):
+        for task in self._chooser.choose(
+            view, waiting, workers, self._work.running, led=led, patience=patience
+        ):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,

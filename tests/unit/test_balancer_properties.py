@@ -12,8 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sentinel.fleet.assigning import assign
-from sentinel.fleet.balancers import Balancer, Candidate, configured, find
+from sentinel.fleet.balancers import Balancer, Candidate, assign, configured, find
 from sentinel.fleet.balancers.affinity import Affinity
 from sentinel.fleet.balancers.capacity_based import weight
 from sentinel.fleet.balancers.rendezvous import lot, ranking, ring

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.errors import BadInput
-from sentinel.fleet.assigning import assign
-from sentinel.fleet.balancers import Candidate, configured, find
+from sentinel.fleet.balancers import Candidate, assign, configured, find
 from sentinel.fleet.balancers.catalogue import GROUP
 from sentinel.fleet.balancers.least_loaded import least_loaded
 from sentinel.model.task import ALONE_AFTER, PRIORITIES, Task

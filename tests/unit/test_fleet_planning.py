@@ -14,7 +14,6 @@ from sentinel.fleet.balancers import Candidate, find
 from sentinel.fleet.hints import hints
 from sentinel.fleet.patterns import elected, lock_over
 from sentinel.fleet.planning import plan, rebalance
-from sentinel.fleet.queue import Queue
 from sentinel.model.assignment import Assignment
 from sentinel.model.ids import is_id
 from sentinel.model.task import ALONE_AFTER, Task
@@ -32,11 +31,11 @@ def tasks(count: int) -> list[Task]:
 
 
 def planned(waiting: list[Task], *workers: Candidate, meant: dict[str, str] | None = None) -> dict[str, str]:
-    return plan(Queue(waiting), workers, meant or {}, BALANCER, {})
+    return plan(waiting, workers, meant or {}, BALANCER, {})
 
 
 def moved(waiting: list[Task], *workers: Candidate, meant: dict[str, str]) -> dict[str, str]:
-    return rebalance(Queue(waiting), workers, meant, BALANCER, {})
+    return rebalance(waiting, workers, meant, BALANCER, {})
 
 
 def test_free_slots_come_first_and_as_many_tasks_are_meant_ahead_as_there_are_slots() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.clock import rfc3339
-from sentinel.fleet.queue import PATIENCE, Queue
+from sentinel.fleet.queue import PATIENCE, in_order
 from sentinel.model.task import PRIORITIES, Priority, Task
 from tests.unit.builders import WALL, task
 
@@ -19,7 +19,7 @@ def made(id: str, priority: Priority, at: float) -> Task:
 
 
 def names(*tasks: Task) -> list[str]:
-    return [found.id for found in Queue(tasks)]
+    return [found.id for found in in_order(tasks)]
 
 
 def test_the_most_urgent_comes_first_however_late() -> None:
@@ -46,7 +46,7 @@ def test_an_overdue_task_gets_a_slot_before_a_hundred_later_and_more_urgent_ones
     while any(each.id == "old" for each in waiting):
         urgent = [made(f"u{seed}-{handed_out + n}", "critical", PATIENCE + 1.0) for n in range(slots)]
         waiting += urgent
-        chosen = [found.id for _, found in zip(range(slots), Queue(waiting), strict=False)]
+        chosen = [found.id for _, found in zip(range(slots), in_order(waiting), strict=False)]
         waiting = [each for each in waiting if each.id not in chosen]
         handed_out += slots
         assert handed_out <= BOUND + slots
@@ -68,57 +68,3 @@ def test_every_task_stands_in_the_queue_once(tasks: list[tuple[Priority, float]]
 
 def test_a_time_that_cannot_be_read_does_no_harm() -> None:
     assert set(names(task("a", created_at="soon"), made("b", "low", 0.0))) == {"a", "b"}
-
-
-CHANGES = st.lists(
-    st.tuples(st.integers(0, 20), st.none() | st.sampled_from(PRIORITIES), st.floats(0.0, 2_000.0)),
-    max_size=60,
-)
-
-
-@settings(max_examples=50)
-@given(CHANGES)
-def test_a_queue_that_tasks_came_to_and_left_is_like_one_that_is_made_anew(
-    changes: list[tuple[int, Priority | None, float]],
-) -> None:
-    queue, left = Queue(), dict[str, Task]()
-    for number, priority, at in changes:
-        name = f"t{number}"
-        left.pop(name, None)
-        if priority is None:
-            queue.discard(name)
-        else:
-            left[name] = made(name, priority, at)
-            queue.add([left[name]])
-    anew = Queue(left.values())
-    assert (list(queue), queue.kinds) == (list(anew), anew.kinds)
-
-
-@settings(max_examples=50)
-@given(
-    st.lists(st.tuples(st.sampled_from(PRIORITIES), st.floats(0.0, 2_000.0)), max_size=90),
-    st.sets(st.integers(0, 89)),
-)
-def test_what_nobody_wants_from_a_queue_changes_nothing_for_the_rest(
-    tasks: list[tuple[Priority, float]], unwanted: set[int]
-) -> None:
-    waiting = [made(f"t{number}", *given_) for number, given_ in enumerate(tasks)]
-    out = {f"t{number}" for number in unwanted}
-    rest = [each for each in waiting if each.id not in out]
-    assert list(Queue(waiting).of(lambda each: each.id not in out)) == list(Queue(rest))
-
-
-def test_tasks_are_picked_from_a_queue_in_its_order() -> None:
-    queue = Queue([made("a", "low", 0.0), made("b", "high", 1.0), made("c", "low", 2.0)])
-    assert [each.id for each in queue.picked(["c", "gone", "b"])] == ["b", "c"]
-
-
-def test_a_long_queue_is_not_read_further_than_somebody_wants() -> None:
-    asked: list[str] = []
-
-    def wanted(each: Task) -> bool:
-        asked.append(each.id)
-        return True
-
-    next(Queue(made(f"t{number:04}", "low", number) for number in range(1_000)).of(wanted))
-    assert len(asked) <= 2

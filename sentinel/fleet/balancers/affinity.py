@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sentinel.fleet.balancers.port import DEMANDS, Balancer, Candidate
+from sentinel.fleet.balancers.port import Balancer, Candidate
 from sentinel.fleet.balancers.rendezvous import lot
+from sentinel.fleet.eligibility import DEMANDS
 from sentinel.model.task import Task
 
 

@@ -8,10 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from sentinel.model.task import Task
 
-REGION = "region"
-CAPABILITY = "capability"
-#: Labels that say where a task may run, whatever the strategy: they are no mere preference.
-DEMANDS = frozenset({REGION, CAPABILITY})
 #: The capability that stands in for one which nobody has; as a demand, every worker meets it.
 GENERAL = "general"
 

@@ -1,21 +1,16 @@
-"""Who takes which task: a pure function of the snapshot, the same on every peer.
-
-Each peer computes the whole assignment and claims only its own share, so identical peers mostly agree
-without talking; compare-and-swap is the referee where they do not. `assign` filters first, then the strategy
-chooses among those that may take the task.
-"""
+"""The assignment: a pure function of the snapshot, the same on every peer."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sentinel.fleet.balancers.port import Balancer, Candidate, Homing, placed
 from sentinel.fleet.balancers.rendezvous import Ring, ranking, ring
 from sentinel.fleet.eligibility import Demand, demand_of, eligible
-from sentinel.fleet.queue import Queue
+from sentinel.fleet.queue import in_order
 from sentinel.model.task import Task
 
 #: How many tasks for each worker stand in the part of a long queue that is not strictly first in, first out.
@@ -30,21 +25,18 @@ def assign(
     options: Mapping[str, Any] | None = None,
     *,
     passed: Mapping[str, AbstractSet[str]] | None = None,
-    wanted: Callable[[Task], bool] | None = None,
 ) -> dict[str, str]:
-    """Task id → worker id for as many ``wanted`` tasks as there are free slots, in the order of the queue.
+    """Task id → worker id for as many tasks as there are free slots, in the order of the queue.
 
     A task that lost many workers goes to an idle worker and takes all of it; while it waits for one, the
     worker that will be idle soonest is held free for it, so that it does not wait for ever. ``passed`` names
     workers that had their chance at a task and let it lie.
     """
     sharing = _Sharing(workers, balancer, options or {}, passed or {})
-    queue = tasks if isinstance(tasks, Queue) else Queue(tasks)
-    # A long queue is read no further than there are slots for it.
-    for _, together in itertools.groupby(queue.of(wanted), key=_together):
+    for _, together in itertools.groupby(in_order(tasks), key=_together):
         if not sharing.anything_free:
             break
-        sharing.share(together)
+        sharing.share(list(together))
     return sharing.assigned
 
 
@@ -65,7 +57,6 @@ class _Sharing:
     ) -> None:
         self._slots = {worker.id: worker for worker in placed(workers)}
         self._free = sum(worker.free for worker in self._slots.values())
-        self._window = _WINDOW * len(self._slots)
         self._balancer = balancer
         self._homing = balancer if isinstance(balancer, Homing) else None
         self._options = options
@@ -81,14 +72,13 @@ class _Sharing:
         """Whether a slot is left."""
         return self._free > 0
 
-    def share(self, tasks: Iterator[Task]) -> None:
+    def share(self, tasks: Sequence[Task]) -> None:
         """Give slots to tasks of one priority, in their order but for homes and lots."""
         if self._homing is not None:
-            tasks = iter(self._bring_home(tasks, self._homing))
-        first = list(itertools.islice(tasks, max(self._window, self._free + 1)))
-        if len(first) > self._free:
-            first = self._spread(first)
-        for task in itertools.chain(first, tasks):
+            tasks = list(self._bring_home(tasks, self._homing))
+        if len(tasks) > self._free:
+            tasks = list(self._spread(tasks))
+        for task in tasks:
             if not self.anything_free:
                 return
             demand = self._demand(task)
@@ -102,23 +92,18 @@ class _Sharing:
             else:
                 self._give(task, self._balancer(task, able, self._options))
 
-    def _bring_home(self, tasks: Iterable[Task], balancer: Homing) -> list[Task]:
-        """Give homes what is theirs; what others are to take is left over, all of it if a slot is, too."""
-        left = []
+    def _bring_home(self, tasks: Iterable[Task], balancer: Homing) -> Iterator[Task]:
         for task in tasks:
-            if not self.anything_free:
-                break
-            if task.affinity and not task.alone:
+            if self.anything_free and task.affinity and not task.alone:
                 names = self._able(self._demand(task))
                 everybody = [self._slots[name] for name in names]
                 home = balancer.home(task, everybody, self._options) if everybody else None
                 if home is not None and self._slots[home].free:
                     self._give(task, self._slots[home])
                     continue
-            left.append(task)
-        return left
+            yield task
 
-    def _spread(self, tasks: Sequence[Task]) -> list[Task]:
+    def _spread(self, tasks: Sequence[Task]) -> Iterator[Task]:
         """Where there are more tasks than slots: give each free slot one of the first tasks, by lot.
 
         A peer whose slot has just become free cannot know whose slots become free at the same moment. If all
@@ -126,7 +111,7 @@ class _Sharing:
         not, and each free slot takes the task that ranks its worker highest.
         """
         window = []
-        for task in tasks[: self._window]:
+        for task in tasks[: _WINDOW * len(self._slots)]:
             if not task.alone:
                 among = self._ring(self._demand(task))
                 window.append((task, among.places, ranking(among, task.id)))
@@ -144,7 +129,7 @@ class _Sharing:
                 task = window[own[1]][0]
                 taken.add(task.id)
                 self._give(task, self._slots[name])
-        return [task for task in tasks if task.id not in taken]
+        return (task for task in tasks if task.id not in taken)
 
     def _ring(self, demand: Demand) -> Ring:
         """All workers that meet the demand, free or not, with their slots for weights."""
