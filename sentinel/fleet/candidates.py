@@ -79,6 +79,6 @@ def ready(view: View, waited: Callable[[Task], float]) -> list[Task]:
     """
     return [
         task
-        for task in view.pending.values()
-        if waited(task) >= task.backoff and not waiting_for(task, view.task)
+        for task in view.tasks.values()
+        if task.state == "pending" and waited(task) >= task.backoff and not waiting_for(task, view.task)
     ]

@@ -30,6 +30,9 @@ _URGENCY = {priority: number for number, priority in enumerate(PRIORITIES)}
 Cause = Literal["error", "timeout", "memory", "lost", "drained", "cancelled"]
 CAUSES: tuple[Cause, ...] = ("error", "timeout", "memory", "lost", "drained", "cancelled")
 
+#: The affinity label that demands a region of the worker.
+REGION = "region"
+
 #: After so many losses of its worker a task runs alone on its worker.
 ALONE_AFTER = 3
 #: So many more losses while alone make it dead.

@@ -308,7 +308,7 @@ class Peer:
         self._hurry = self._hurry or isinstance(outcome, Committed)
 
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
-        for task in view.dependents:
+        for task in self._chooser.doomed():
             failed = dependencies.failed_dependency(task, view.task)
             if failed is not None:
                 wall = self._clock.wall()
@@ -334,7 +334,9 @@ class Peer:
         """What this peer takes, and what it means for others where it assigns their tasks."""
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
-        takes = takes and len(self._work.running) < self._options.max_tasks
+        takes = (
+            takes and not self._chooser.nothing_waits and len(self._work.running) < self._options.max_tasks
+        )
         calls = self._coordination.calls(view)
         waiting = self._chooser.waiting(view) if takes or calls else []
         if not waiting and not calls:

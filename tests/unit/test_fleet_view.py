@@ -114,7 +114,6 @@ def shown(view: View) -> list[object]:
         view.locks,
         view.unreadable.keys(),
         view.running,
-        view.pending,
         view.living,
     ]
 
