@@ -106,6 +106,10 @@ class Backlog:
         """Waiting tasks that were to run after something that ended without being done."""
         return [self._known[name] for name in sorted(self._failed)]
 
+    def needs(self, task_id: str) -> bool:
+        """Whether any waiting task was to run after that one."""
+        return task_id in self._dependents
+
     # -- taking in a view ----------------------------------------------------------------------------
 
     def _take_in(self, view: View, reply: float) -> None:

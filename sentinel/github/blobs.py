@@ -13,7 +13,7 @@ from sentinel.errors import OutcomeUnknown, Unavailable
 from sentinel.github.git import GitData, Moved
 from sentinel.github.objects import Folder
 from sentinel.model.ids import IdSource
-from sentinel.model.layout import artifact_ref
+from sentinel.model.layout import ARTIFACT_REFS, artifact_ref
 from sentinel.store.repository import signature
 from sentinel.store.tree import write_tree
 
@@ -103,6 +103,18 @@ class Blobs:
                 raise Unavailable(f"{ref} of {self._store} could not be moved: {verdict.reason}")
             parent = now
         raise Unavailable(f"{ref} of {self._store} was moved by others at every try; try again")
+
+    def days(self) -> dict[str, str]:
+        """The days of which blobs are kept → the commit that keeps them. Raises `Unavailable`."""
+        return self._git.refs(ARTIFACT_REFS)
+
+    def drop_day(self, day: str, version: str) -> bool:
+        """Keep the blobs of a day no longer; False when they are not as in ``version``.
+
+        GitHub compares nothing when it removes a ref, and nobody adds to a day that is long over.
+        """
+        ref = artifact_ref(day)
+        return self._git.ref(ref) == version and self._git.delete(ref).moved is Moved.DONE
 
     def kept(self, name: str) -> bytes | None:
         """A blob by its name, or None when GitHub has not shown it for a while. Raises `Unavailable`.

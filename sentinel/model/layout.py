@@ -17,6 +17,7 @@
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
 ``scaling``            what the scaler remembers
 ``alerts``             what is wrong with the fleet, and since when
+``retention``          how the time is counted for which ended tasks are kept, and what goes next
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 =====================  ===========================================================================
@@ -37,6 +38,7 @@ FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
 SCALING = "scaling"
 ALERTS = "alerts"
+RETENTION = "retention"
 
 TASKS = "tasks/"
 DONE = "done/"

@@ -138,6 +138,8 @@ class Task:
     #: ``blob`` (name), ``bytes`` (as kept), ``truncated`` of the last ended attempt.
     log: Mapping[str, Any] | None = None
     history: tuple[Event, ...] = ()
+    #: The retention's mark when its last run ended; 0 while it has not, or when there was none yet.
+    mark: int = 0
 
     rev: int = 0
     tx: str = ""
@@ -223,6 +225,7 @@ class Task:
             exit_code=fields.take("exit_code", (int, type(None)), None),
             log=fields.take("log", (dict, type(None)), None),
             history=tuple(_load_event(Fields(key, item)) for item in fields.items("history")),
+            mark=fields.count("mark", 0),
             rev=fields.count("rev"),
             tx=fields.text("tx"),
             extra=fields.rest(),

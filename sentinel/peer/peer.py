@@ -20,6 +20,7 @@ from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
+from sentinel.fleet.retention import Companions, alone
 from sentinel.fleet.view import Reader, View
 from sentinel.model.layout import incarnation_key
 from sentinel.model.task import Task
@@ -30,6 +31,7 @@ from sentinel.peer.coordination import Coordination
 from sentinel.peer.lease import Lease
 from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
+from sentinel.peer.pruning import Pruning
 from sentinel.peer.recovery import Recovery
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
@@ -75,6 +77,7 @@ class Peer:
         counters: Counters,
         housekeeping: Callable[[View], None],
         cpu: Callable[[], float] = lambda: 0.0,
+        companions: Companions = alone,
     ) -> None:
         self._options = options
         self._transactor = transactor
@@ -90,6 +93,7 @@ class Peer:
         self._expiry = Expiry(options.expiry_interval)
         self._coordination = Coordination(options, incarnation.id)
         self._monitor = Monitor(options, transactor.clock)
+        self._pruning = Pruning(options, incarnation.id, transactor.clock, companions)
         self._cpu = cpu
         #: When this peer saw that it is to drain by a deadline, on its own clock.
         self._drain_seen: float | None = None
@@ -124,7 +128,14 @@ class Peer:
     def reconfigure(self, options: PeerOptions) -> None:
         """Go on with these options, which differ only in how work is taken and stopped."""
         self._options = options
-        for part in (self._chooser, self._coordination, self._recovery, self._monitor, self._work):
+        for part in (
+            self._chooser,
+            self._coordination,
+            self._recovery,
+            self._monitor,
+            self._pruning,
+            self._work,
+        ):
             part.reconfigure(options)
 
     def drain(self) -> None:
@@ -183,7 +194,9 @@ class Peer:
             self._tempo.missed()
             return self._tempo.pause()
         held_back = not self._decided and self.phase is Phase.WORKING
-        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
+        now = self._clock.now()
+        due = min(self._chooser.next_due(now), self._work.next_due(now))
+        return self._tempo.pause(due, held_back=held_back)
 
     @property
     def _my_turn(self) -> bool:
@@ -194,7 +207,7 @@ class Peer:
         return Load(
             rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
-            active_tasks=len(self._work.running),
+            active_tasks=self._work.busy,
             max_tasks=self._options.max_tasks,
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
@@ -240,6 +253,8 @@ class Peer:
             batch += self._shares(view, registers)
         alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
         batch += [] if alert is None else [Planned(alert)]
+        if self.phase is Phase.WORKING:
+            batch += self._prune(view)
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -252,7 +267,11 @@ class Peer:
         reply = self._clock.now()
         view = self._reader.view(snapshot)
         self._observer.look(
-            {**failover.watched(view, registers), **self._expiry.look(snapshot, reply)},
+            {
+                **failover.watched(view, registers),
+                **self._expiry.look(snapshot, reply),
+                **self._pruning.watched(snapshot),
+            },
             sent=sent,
             reply=reply,
             announced=failover.announced(view, registers),
@@ -315,6 +334,17 @@ class Peer:
                 cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
                 yield Planned(cancelled)
 
+    def _prune(self, view: View) -> Iterator[Planned]:
+        def needed(task_id: str) -> bool:
+            # One that runs may wait again, when its worker is lost.
+            held = any(task_id in task.after for task in view.running.values())
+            return held or self._chooser.needs(task_id)
+
+        for transaction in self._pruning.act(
+            view, self._observer, lambda: self._change(view), needed, self._store
+        ):
+            yield Planned(transaction)
+
     def _heed_orders(self, view: View) -> None:
         """What a person wants of this incarnation, by its worker's record."""
         record = view.workers.get(self._me)
@@ -367,9 +397,7 @@ class Peer:
         self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
     ) -> Iterator[Planned]:
         patience = self._tempo.patience
-        for task in self._chooser.choose(
-            view, waiting, workers, self._work.running, led=led, patience=patience
-        ):
+        for task in self._chooser.choose(view, waiting, workers, self._work, led=led, patience=patience):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,
@@ -389,7 +417,7 @@ class Peer:
                 self.counters.claimed += 1
                 self._work.start(claimed)
                 # Anything that could not be started has an ending already, which should not wait.
-                self._hurry = self._hurry or claimed.id not in self._work.running
+                self._hurry = self._hurry or not self._work.runs(claimed.id)
 
         return settle
 

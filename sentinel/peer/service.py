@@ -18,6 +18,7 @@ from pathlib import Path
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.retention import Companions, alone
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
@@ -67,6 +68,8 @@ class ServiceOptions:
     duties: MakeDuties | None = None
     #: What the duties need to know.
     place: Workplace | None = None
+    #: What goes together with ended tasks.
+    companions: Companions = alone
     #: How its tasks reach shared memory.
     memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
@@ -243,6 +246,7 @@ class Service:
             counters=counters,
             housekeeping=self._host.housekeeping,
             cpu=Busyness(self._clock, self._around.cpu_percent).percent,
+            companions=self._options.companions,
         )
         beat = Beat(
             store=store,

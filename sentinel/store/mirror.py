@@ -324,6 +324,18 @@ class Mirror:
                 return oid
         return None
 
+    def list_refs(self, prefix: str) -> dict[str, str]:
+        """All refs on the server that begin with ``prefix`` → object id, without it. Raises `Unavailable`."""
+        self.ensure()
+        ran = self._read("ls-remote", "--refs", self.location.url, f"{prefix}*", factor=0)
+        self._succeed(ran, "read")
+        found = {}
+        for line in ran.out.decode("utf-8", "replace").splitlines():
+            oid, _, name = line.partition("\t")
+            if name.startswith(prefix):
+                found[name.removeprefix(prefix)] = oid
+        return found
+
     def _read(self, *args: str, factor: int = 1, trace: bool = False) -> Ran:
         """Run a command that reads, with ``factor`` times the time that reads get now; 0: what is small."""
         patience = min(factor * self._patience, _MOST_PATIENT) if factor else 1
