@@ -67,6 +67,8 @@ class BalanceOptions:
     poll: float = 1.0
     #: Whether the store tells of changes, as a local one does; otherwise peers look every ``poll``.
     watched: bool = False
+    #: Whether a look is one exchange, as on a store far away; otherwise it is two.
+    joined: bool = False
     #: Seconds that a message to the store takes at least, and on the average beyond that.
     latency: tuple[float, float] = (0.0005, 0.002)
     rebalance: float = 60.0
@@ -175,6 +177,7 @@ class _Fleet:
             folder=folder,
             timeout=options.times.write_timeout,
             watched=options.watched,
+            joined=options.joined,
         )
         self._daemons: dict[str, Process] = {}
         #: Task → (worker, when it began).
