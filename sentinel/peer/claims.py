@@ -132,8 +132,13 @@ class Chooser:
         ]
         options = self._options
         shared = assign(free, others, options.balancer, options.balancer_options, passed=passed)
-        mine = {task for task, worker in (meant | shared).items() if worker == me}
-        others_turn = {task: who for task, who in (left | meant | shared).items() if who != me}
+        # What somebody who could still begin it was to take at my last look is probably being claimed: that
+        # it is mine by now only says that much has moved since.
+        able = {worker.id for worker in others if worker.free}
+        theirs = self._patience.still(shared, able)
+        turns = left | meant | shared | theirs
+        mine = {task for task, worker in turns.items() if worker == me}
+        others_turn = {task: who for task, who in turns.items() if who != me}
         self._patience.meant(others_turn, waiting, self._reply)
         return self._startable([task for task in waiting if task.id in mine], len(running), slots)
 
