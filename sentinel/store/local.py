@@ -55,6 +55,7 @@ from sentinel.store.repository import (
     signature,
 )
 from sentinel.store.tree import GitSnapshot, path_of, write_tree
+from sentinel.store.upkeep import Helper
 from sentinel.store.watch import Watch
 
 __all__ = ["LocalStore", "create_local", "open_local"]
@@ -101,6 +102,7 @@ class LocalStore(Store):
         self._actor = actor
         self.path = path
         self.host_folder: Path = path / PRIVATE
+        self._helper = Helper()
         self._landed: dict[str, str] = {}
         #: Transactions whose fate could not be read → the head that they were built on.
         self._open: dict[str, pygit2.Oid] = {}
@@ -330,6 +332,9 @@ class LocalStore(Store):
             return False
         with self._refs.section():
             return self._refs.remove(artifact_ref(day), pygit2.Oid(hex=version))
+
+    def keep_small(self, mark: int) -> None:
+        self._helper.start(self.path, mark)
 
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         return entries(self._repository, self._newest().commit, limit, after)
