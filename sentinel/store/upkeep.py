@@ -202,6 +202,11 @@ def keep_small(path: Path, mark: int) -> None:
             pack(path)
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> None:
+    """`keep_small` as a program that is in nobody's way."""
     os.nice(19)
-    keep_small(Path(sys.argv[1]), int(sys.argv[2]))
+    keep_small(Path(arguments[0]), int(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
