@@ -95,6 +95,7 @@ class LocalStore(Store):
         fsync: bool = True,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        helper: Helper | None = None,
     ) -> None:
         self._clock = clock if clock is not None else SystemClock()
         self._rng = rng if rng is not None else system_random()
@@ -102,7 +103,7 @@ class LocalStore(Store):
         self._actor = actor
         self.path = path
         self.host_folder: Path = path / PRIVATE
-        self._helper = Helper()
+        self._helper = helper if helper is not None else Helper()
         self._landed: dict[str, str] = {}
         #: Transactions whose fate could not be read → the head that they were built on.
         self._open: dict[str, pygit2.Oid] = {}
