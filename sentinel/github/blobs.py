@@ -22,6 +22,13 @@ _TRIES = 30
 #: Texts up to so many bytes go along with the tree that names them; others are sent alone, as base64.
 _INLINE = 256 * 1024
 
+#: Pauses, in seconds, before a blob that is not there is asked for again.
+_PATIENCE = (0.5, 1.0, 2.0)
+#: Seconds after which what GitHub did not show at the first look and does not show now is not kept.
+_BELIEVED = 120.0
+#: Blobs that were missed and are remembered.
+_MISSED = 1_000
+
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 
 
@@ -48,6 +55,8 @@ class Blobs:
         self._attempts = attempts
         #: The day's ref → where our last commit left it.
         self._artifacts: dict[str, str] = {}
+        #: Blobs that GitHub did not show → when that was seen first.
+        self._missed: dict[str, float] = {}
 
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         """Store blobs, and give their names. Raises `Unavailable`."""
@@ -108,7 +117,26 @@ class Blobs:
         return self._git.ref(ref) == version and self._git.delete(ref).moved is Moved.DONE
 
     def kept(self, name: str) -> bytes | None:
-        """A blob by its name, or None. Raises `Unavailable`."""
+        """A blob by its name, or None when GitHub has not shown it for a while. Raises `Unavailable`.
+
+        One that was kept a moment ago may be missing in a copy of GitHub's that lags behind.
+        """
         if not _OBJECT_ID.fullmatch(name) or not int(name, 16):
             return None
-        return self._folder.objects.blob(pygit2.Oid(hex=name))
+        oid = pygit2.Oid(hex=name)
+        for pause in (*_PATIENCE, None):
+            data = self._folder.objects.blob(oid)
+            if data is not None:
+                self._missed.pop(name, None)
+                return data
+            now = self._clock.now()
+            if now - self._missed.setdefault(name, now) >= _BELIEVED:
+                return None
+            if pause is not None:
+                self._clock.sleep(pause)
+        while len(self._missed) > _MISSED:
+            del self._missed[next(iter(self._missed))]
+        raise Unavailable(
+            f"{self._store} does not show the blob {name}: it was pruned, or it is not to be seen "
+            f"everywhere yet; try again in {_BELIEVED:.0f} s"
+        )

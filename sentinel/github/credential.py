@@ -22,6 +22,7 @@ from typing import Literal
 
 from sentinel.errors import Unavailable
 from sentinel.github.errors import Unauthorised
+from sentinel.model.redaction import READ
 from sentinel.store.credentials import TOKEN, TOKEN_FILE
 
 APP_ID = "SENTINEL_GITHUB_APP_ID"
@@ -71,10 +72,11 @@ class Credential:
 
 
 def checked(token: str, described: str) -> str:
-    """The token, if it can be one. Raises `Unauthorised`."""
+    """The token, if it can be one; from now on it is kept out of texts. Raises `Unauthorised`."""
     if not _TOKEN.fullmatch(token):
         problem = "holds no token" if not token else "holds what is no token"
         raise Unauthorised(f"{described} {problem}; put a token of GitHub there, alone on its first line")
+    READ.remember(token)
     return token
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from sentinel.fleet.backlog import Backlog
 from sentinel.fleet.balancers import Candidate, assign
@@ -18,6 +19,21 @@ from sentinel.peer.patience import ITS_COORDINATOR, Patience
 
 #: How many ready tasks of a kind are looked at: so many, and so many for each worker and each of its slots.
 _LEAST, _WINDOW = 64, 4
+
+
+class InHand(Protocol):
+    """What a peer has in hand already."""
+
+    @property
+    def running(self) -> set[str]:
+        """Ids of its tasks."""
+
+    @property
+    def busy(self) -> int:
+        """Slots that are taken."""
+
+    def ahead(self, types: Iterable[str]) -> int:
+        """How many tasks of these types, in their order, may be claimed beyond the slots that are free."""
 
 
 class Chooser:
@@ -80,26 +96,25 @@ class Chooser:
         view: View,
         waiting: Sequence[Task],
         workers: Sequence[Candidate],
-        running: set[str],
+        work: InHand,
         *,
         led: bool,
         patience: float,
     ) -> list[Task]:
-        """Tasks to claim, most urgent first; never more than there are slots to start them in at once.
+        """Tasks to claim, most urgent first: as many as there are free slots, and what may be taken ahead.
 
         ``waiting`` are those that are ready, in their order, ``workers`` all that take tasks. ``led`` tells
         whether somebody who assigns tasks to this peer is there, so that tasks are left to its hints at
         first. A task is left to whose turn it is for ``patience`` seconds.
         """
         me = self._options.worker
-        slots = self._options.max_tasks - len(running)
+        running, busy = work.running, work.busy
+        slots = max(0, self._options.max_tasks - busy)
+        ahead = work.ahead(task.type for task in waiting[slots:])
+        slots += ahead
         if slots <= 0 or not waiting or any(view.tasks[name].alone for name in running if name in view.tasks):
             return []
-        workers = [
-            # My own processes are known better than my records, which still show what just ended.
-            dataclasses.replace(worker, active=len(running)) if worker.id == me else worker
-            for worker in workers
-        ]
+        workers = [self._seen_by_me(worker, busy, ahead) for worker in workers]
         passed = self._patience.passed(waiting, self._sent, grace=patience)
         meant = kept(hints(view), waiting, workers) if self._options.pattern != "peer_to_peer" else {}
         meant = {task: worker for task, worker in meant.items() if worker not in passed.get(task, ())}
@@ -120,6 +135,17 @@ class Chooser:
         others_turn = {task: who for task, who in (left | meant | shared).items() if who != me}
         self._patience.meant(others_turn, waiting, self._reply)
         return self._startable([task for task in waiting if task.id in mine], len(running), slots)
+
+    def _seen_by_me(self, worker: Candidate, busy: int, ahead: int) -> Candidate:
+        """A worker with the room that it has for tasks beyond its slots, as far as that can be known."""
+        if worker.id == self._options.worker:
+            # My own processes are known better than my records, which still show what just ended.
+            return dataclasses.replace(worker, active=busy, max_tasks=self._options.max_tasks + ahead)
+        if ahead and (worker.active == 0 or worker.active > worker.max_tasks):
+            # It takes ahead as I do, or would: it is left its part.
+            room = worker.max_tasks + ahead
+            return dataclasses.replace(worker, active=min(worker.active, worker.max_tasks), max_tasks=room)
+        return worker
 
     def _startable(self, mine: Sequence[Task], busy: int, slots: int) -> list[Task]:
         chosen: list[Task] = []

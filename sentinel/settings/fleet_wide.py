@@ -15,7 +15,6 @@ from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, 
 
 #: Keyword arguments of a setting that is in milliseconds in the files.
 _MS: Mapping[str, Any] = {"unit": "seconds", "json_unit": "milliseconds", "per_unit": 1000}
-_LATER = "Checked now, read by a later version."
 
 
 class Heartbeat(Section):
@@ -66,7 +65,8 @@ class Locking(Section):
     )
     retry_attempts: Whole = setting(
         3,
-        "How many more times a lock that is held is tried for. Checked now, read by a later version.",
+        "How many more times a named lock that is held is tried for, unless the command says how long it "
+        "waits.",
         json="distributed.locking.retryAttempts",
         ge=0,
         le=100,
@@ -74,13 +74,18 @@ class Locking(Section):
     )
     retry_delay: Number = setting(
         1.0,
-        "Pause between two such tries. Checked now, read by a later version.",
+        "Pause between two such tries; shorter where the store tells that the lock has come free.",
         json="distributed.locking.retryDelayMs",
         ge=0.01,
         le=3600,
         scope="fleet",
         **_MS,
     )
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a lock that is held is waited for, unless the command says."""
+        return self.retry_attempts * self.retry_delay
 
 
 class BalancerOptions(TypedDict, total=False):
@@ -246,14 +251,14 @@ class GitHub(Section):
 
     owner: Text | None = setting(
         None,
-        f"Owner of the repository. {_LATER}",
+        "Owner of the repository; with `github.repo` it names the store where `store` does not.",
         json="github.owner",
         env=("GITHUB_OWNER",),
         scope="fleet",
     )
     repo: Text | None = setting(
         None,
-        f"Name of the repository. {_LATER}",
+        "Name of the repository; with `github.owner` it names the store where `store` does not.",
         json="github.repo",
         env=("GITHUB_REPO",),
         scope="fleet",

@@ -62,6 +62,8 @@ class Transaction:
     note: str
     #: Whether it only keeps the books of what others in its batch do: it does not lead a commit's subject.
     aside: bool = False
+    #: Of what is written, the records that loading it would give: a store may spare itself to load them.
+    records: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         blind = self.write.keys() - self.expect.keys()

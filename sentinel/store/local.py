@@ -42,6 +42,7 @@ from sentinel.store.base import (
 from sentinel.store.history import entries
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
+from sentinel.store.pack import PackWriter
 from sentinel.store.refs import Refs
 from sentinel.store.registers import Registers
 from sentinel.store.repository import (
@@ -123,7 +124,8 @@ class LocalStore(Store):
     def _connect(self, *, sync: bool) -> None:
         self._repository = open_repository(self.path)
         self._closing.callback(self._repository.free)
-        self._objects = Objects(self._repository, sync=sync)
+        pack = PackWriter(self.path / "objects" / "pack", sync=sync)
+        self._objects = Objects(self._repository, pack=pack)
         alive = self.host_folder / ALIVE
         with self._writing():
             alive.mkdir(parents=True, exist_ok=True)
@@ -246,7 +248,14 @@ class LocalStore(Store):
                 except OutcomeUnknown:
                     self._open.update(dict.fromkeys((tx.id for tx in landing.accepted), base.commit))
                     raise
-            self._last = GitSnapshot(self._objects, commit)
+            written = [key for tx in landing.accepted for key in tx.write]
+            self._last = GitSnapshot(self._objects, commit, before=base.commit, written=written)
+            for tx in landing.accepted:
+                for key, record in tx.records.items():
+                    data = contents[tx.id][path_of(key)]
+                    if data is not None:
+                        self._objects.remember(key, blobs[data], record)
+            self._objects.tidy()
             self._remember(landing.accepted, str(commit))
             return outcomes(batch, landing, str(commit))
         raise AssertionError("the attempts end by raising")

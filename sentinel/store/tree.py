@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pygit2
 
@@ -20,6 +20,8 @@ from sentinel.errors import Unavailable
 from sentinel.model.codec import Document
 from sentinel.store.base import ABSENT, Expected, Snapshot
 from sentinel.store.objects import BLOB_MODE, TREE_MODE, Entry, Objects
+
+T = TypeVar("T")
 
 #: An encoded name is a file name with its suffix, and file systems stop at 255 bytes.
 MAX_NAME_BYTES = 240
@@ -88,15 +90,36 @@ def _key_at(path: tuple[str, ...]) -> str | None:
 
 
 class GitSnapshot(Snapshot):
-    """All documents at one commit. Folders are read when they are first asked for."""
+    """All documents at one commit. Folders are read when they are first asked for.
 
-    def __init__(self, objects: Objects, commit: pygit2.Oid) -> None:
+    ``written`` are the keys in which it differs from the commit ``before`` it, where that is known.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        commit: pygit2.Oid,
+        *,
+        before: pygit2.Oid | None = None,
+        written: Sequence[str] = (),
+    ) -> None:
         self.revision = str(commit)
         self.commit = commit
         self.root = objects.root(commit)
         self._objects = objects
+        self._before = before
+        self._written = written
+        #: What was looked up already.
+        self._entries: dict[str, Entry | None] = {}
 
     def _entry(self, key: str) -> Entry | None:
+        try:
+            return self._entries[key]
+        except KeyError:
+            found = self._entries[key] = self._find(key)
+            return found
+
+    def _find(self, key: str) -> Entry | None:
         try:
             *folders, file = path_of(key)
         except ValueError:
@@ -113,6 +136,13 @@ class GitSnapshot(Snapshot):
     def get(self, key: str) -> Document | None:
         entry = self._entry(key)
         return None if entry is None else self._objects.document(key, entry)
+
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        entry = self._entry(key)
+        if entry is None:
+            return None
+        found: T = self._objects.parsed(key, entry, parse)
+        return found
 
     def version(self, key: str) -> Expected:
         entry = self._entry(key)
@@ -152,6 +182,8 @@ class GitSnapshot(Snapshot):
     def changed(self, since: Snapshot) -> Iterable[str] | None:
         if not isinstance(since, GitSnapshot) or since._objects is not self._objects:
             return None
+        if since.commit == self._before:
+            return self._written
         try:
             return list(self._differing((), since.root, self.root))
         except Unavailable:

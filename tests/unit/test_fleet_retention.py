@@ -85,7 +85,7 @@ def test_a_task_keeps_the_mark_that_it_ended_under(bench: Bench) -> None:
 def test_a_task_that_runs_anew_has_no_mark(bench: Bench) -> None:
     marked(bench, 7)
     bench.put(evolve(ended("build", FAILED), mark=3))
-    bench.lands(tasks.retry(bench.change(), bench.snapshot(), "build", wall=WALL)[0])
+    bench.lands(tasks.retry(bench.change(), bench.snapshot(), "build", wall=WALL, by="ann")[0])
     assert bench.stored_task("build").mark == 0
 
 
@@ -169,7 +169,7 @@ def test_a_task_that_is_to_run_after_one_that_was_condemned_meanwhile_does_not_l
 def test_a_failed_task_cannot_be_retried_without_what_it_was_to_run_after(bench: Bench) -> None:
     bench.put(evolve(ended("build", FAILED), after=("gone",)))
     with pytest.raises(NotFound, match="gone"):
-        tasks.retry(bench.change(), bench.snapshot(), "build", wall=WALL)
+        tasks.retry(bench.change(), bench.snapshot(), "build", wall=WALL, by="ann")
 
 
 def test_a_condemned_task_that_runs_again_stays(bench: Bench) -> None:
@@ -183,7 +183,7 @@ def test_a_step_that_was_decided_before_a_retry_does_not_land(bench: Bench) -> N
     marked(bench, OVER + 1, "old")
     bench.put(evolve(ended("old", FAILED), mark=1))
     late = step(bench, Found())
-    bench.lands(tasks.retry(bench.change(), bench.snapshot(), "old", wall=WALL)[0])
+    bench.lands(tasks.retry(bench.change(), bench.snapshot(), "old", wall=WALL, by="ann")[0])
     assert not bench.lands(late)
 
 
