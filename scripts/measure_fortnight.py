@@ -326,8 +326,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--folder", type=Path, metavar="PATH", help="where to make the store")
     given = parser.parse_args()
-    if given.worth is not None:
-        upkeep._WORTH_IT = given.worth
+    # What triggers the upkeep is scaled down with the work.
+    upkeep.WORTH_IT = given.worth or int(upkeep.WORTH_IT / given.factor)
+    upkeep.GROWTH = int(upkeep.GROWTH / given.factor)
     folder = Path(tempfile.mkdtemp(prefix="sentinel-fortnight-", dir=given.folder))
     samples: list[Sample] = []
     print("| day | " + " | ".join(TITLES.values()) + " |")

@@ -50,8 +50,8 @@ def compact(invocation: Invocation, keep: int, dry_run: bool) -> None:
     with invocation.client() as client:
         _refuse_while_live(client.view())
     path = path_of_url(url)
-    with upkeep.alone(path) as mine:
-        if not mine:
+    with upkeep.alone(path) as turn:
+        if turn is None:
             raise Conflict(f"{path} is being tidied up by somebody else now; try again when that is done")
         before = upkeep.size(path)
         beginning, older = upkeep.beginning_by_number(pygit2.Repository(str(path)), keep)
@@ -61,6 +61,7 @@ def compact(invocation: Invocation, keep: int, dry_run: bool) -> None:
             )
             return
         upkeep.compact(path, beginning)
+        turn.over(path)
         after = upkeep.size(path)
     click.echo(f"Let go {older:,} of {before.commits:,} commits and packed {path}.")
     click.echo(f"Before: {_told(before)}. Now: {_told(after)}.")

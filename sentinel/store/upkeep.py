@@ -1,9 +1,10 @@
-"""Keeps a local store small while its fleet works: loose objects are packed, and old history is let go.
+"""Keeps a local store small while its fleet works: objects are packed well, and old history is let go.
 
-Every commit leaves about six small files, which `git repack` turns into one pack. History is let go by Git's
-own means for having less of it: the file ``shallow`` names the commit at which it begins. The head stays the
-very commit that it was: nothing is rewritten, no client has to accept anything, and a branch that was moved
-back is still an alarm. No ref is locked, and no object goes that is younger than a day or reachable.
+Every commit leaves about six objects, whole as they are, for nobody is to wait for more. `git repack` stores
+what is alike as differences, which takes a small part of the room. History is let go by Git's own means for
+having less of it: the file ``shallow`` names the commit at which it begins. The head stays the very commit
+that it was: nothing is rewritten, no client has to accept anything, and a branch that was moved back is still
+an alarm. No ref is locked, and no object goes that is younger than a day or reachable.
 
 `Helper` does this in a process of its own with the lowest priority; one at a time for each store.
 """
@@ -27,12 +28,12 @@ from sentinel.model.layout import STATE_REF
 from sentinel.store.base import notes
 from sentinel.store.git_process import installed_git
 
-#: From about so many loose objects on they are packed.
-LOOSE = 6_700
+#: What a store may grow by, in bytes, beyond twice what was left of it the last time.
+GROWTH = 64 << 20
 #: Objects that nothing reaches stay for so long: somebody may be about to make them reachable.
 _UNREACHABLE = "1.day.ago"
 #: Commits that are let go at least, or none: each time everything is packed anew.
-_WORTH_IT = 1_000
+WORTH_IT = 10_000
 
 _MARK = re.compile(r"mark (\d+) of the retention, by .*")
 
@@ -91,13 +92,14 @@ def beginning_by_number(repository: pygit2.Repository, keep: int) -> tuple[str |
     return (found if older else None), older
 
 
-def is_crowded(path: Path) -> bool:
-    """Whether there are many loose objects, judged by a 256th of them."""
-    try:
-        with os.scandir(path / "objects" / "17") as found:
-            return sum(1 for _ in found) > LOOSE / 256
-    except OSError:
-        return False
+def bytes_of(path: Path) -> int:
+    """About how much room the objects of the store at ``path`` take; of loose ones a 256th is looked at."""
+    found = 0
+    with contextlib.suppress(OSError):
+        found = sum(entry.stat().st_size for entry in os.scandir(path / "objects" / "pack"))
+    with contextlib.suppress(OSError):
+        found += 256 * sum(max(4096, entry.stat().st_size) for entry in os.scandir(path / "objects" / "17"))
+    return found
 
 
 def size(path: Path) -> Size:
@@ -112,11 +114,6 @@ def size(path: Path) -> Size:
     )
 
 
-def pack(path: Path) -> None:
-    """Put loose objects into packs, and small packs together. Raises `Unavailable`."""
-    _git(path, "repack", "-d", "-l", "-q", "--geometric=2")
-
-
 def compact(path: Path, beginning: str | None) -> None:
     """Let the history begin at a commit (None: where it does), and drop what nothing reaches any more.
 
@@ -127,21 +124,39 @@ def compact(path: Path, beginning: str | None) -> None:
         temporary = path / "shallow.sentinel"
         temporary.write_text(f"{beginning}\n", "ascii")
         temporary.replace(path / "shallow")
-    _git(path, "repack", "-A", "-d", "-l", "-q", f"--unpack-unreachable={_UNREACHABLE}")
+    _git(path, "repack", "-A", "-d", "-f", "-l", "-q", f"--unpack-unreachable={_UNREACHABLE}")
     _git(path, "prune", f"--expire={_UNREACHABLE}")
 
 
+class Turn:
+    """The one turn that somebody has at a store, and what was left of it after the turn before."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def left(self) -> int:
+        """The bytes that were left; 0 where that is not known."""
+        text = os.pread(self._descriptor, 100, 0).decode("ascii", "replace").strip()
+        return int(text) if text.isdecimal() else 0
+
+    def over(self, path: Path) -> None:
+        """Note what is left now."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{bytes_of(path)}\n".encode("ascii"), 0)
+
+
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else does this to the store at ``path`` now, and nobody else will inside."""
+def alone(path: Path) -> Iterator[Turn | None]:
+    """The turn at the store at ``path``, nobody else's inside; None while somebody else has it."""
     descriptor = os.open(path / "sentinel" / "upkeep", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
         else:
-            yield True
+            yield Turn(descriptor)
     finally:
         os.close(descriptor)
 
@@ -188,18 +203,17 @@ def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def keep_small(path: Path, mark: int) -> None:
-    """Pack what is loose if that is much, and let go what is older than ``mark`` if that is worth it.
+    """Pack the store and let go what is older than ``mark``, if either is worth it.
 
     Does nothing while another process does. Raises `Unavailable`.
     """
-    with alone(path) as mine:
-        if not mine:
+    with alone(path) as turn:
+        if turn is None:
             return
         beginning, older = beginning_by_mark(pygit2.Repository(str(path)), mark)
-        if beginning is not None and older >= _WORTH_IT:
-            compact(path, beginning)
-        elif is_crowded(path):
-            pack(path)
+        if older >= WORTH_IT or bytes_of(path) > 2 * turn.left + GROWTH:
+            compact(path, beginning if older else None)
+            turn.over(path)
 
 
 def main(arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ from sentinel.errors import Unavailable
 from sentinel.model.layout import STATE_REF
 from sentinel.store import upkeep
 from sentinel.store.base import ABSENT, Store
-from sentinel.store.upkeep import beginning_by_mark, beginning_by_number, compact, keep_small, pack, size
+from sentinel.store.upkeep import beginning_by_mark, beginning_by_number, compact, keep_small, size
 from sentinel.testing.workbench import landed, transaction
 
 TWO_DAYS = 2 * 86_400
@@ -54,17 +54,9 @@ def git(path: Path, *arguments: str) -> str:
 def test_packing_leaves_nothing_loose_and_everything_there(local: Any) -> None:
     store = local.client()
     write(store, 30)
-    pack(local.path)
+    compact(local.path, None)
     found = size(local.path)
     assert (found.loose, found.packs, store.read().get("tasks/t-7")["number"]) == (0, 1, 7)
-
-
-def test_packs_stay_few_however_often_they_are_made(local: Any) -> None:
-    store = local.client()
-    for turn in range(12):
-        write(store, 5, 5 * turn)
-        pack(local.path)
-    assert size(local.path).packs <= 5
 
 
 def test_the_history_begins_where_it_was_told_to(local: Any) -> None:
@@ -90,7 +82,7 @@ def test_the_head_and_all_documents_stay_as_they_were(local: Any) -> None:
 def test_what_was_let_go_takes_no_room_a_day_later(local: Any) -> None:
     store = local.client()
     write(store, 60)
-    pack(local.path)
+    compact(local.path, None)
     before = size(local.path)
     age_objects(local.path)
     begin_at(local.path, 5)
@@ -159,7 +151,7 @@ def test_artifacts_are_there_while_their_day_is_kept_and_go_a_day_after(local: A
     before = local.client().kept(name)
     ((day, version),) = store.days().items()
     assert store.drop_day(day, version)
-    pack(local.path)
+    compact(local.path, None)
     age_objects(local.path)
     compact(local.path, None)
     compact(local.path, None)
@@ -208,7 +200,7 @@ def test_those_who_commit_meanwhile_lose_nothing(local: Any) -> None:
     for _ in range(3):
         begin_at(local.path, 40)
         age_objects(local.path)
-        pack(local.path)
+        compact(local.path, None)
     done.set()
     for thread in threads:
         thread.join()
@@ -235,14 +227,27 @@ def test_before_the_mark_was_made_nothing_is_let_go(local: Any) -> None:
     assert beginning_by_mark(pygit2.Repository(str(local.path)), 3)[0] is None
 
 
+def test_a_store_that_has_grown_is_packed_and_not_again_until_it_has_doubled(
+    local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "GROWTH", 30_000)
+    store = local.client()
+    packs = []
+    for turn in range(4):
+        write(store, 8, 8 * turn)
+        keep_small(local.path, 0)
+        packs.append(size(local.path).packs)
+    assert (min(packs), max(packs) > 8) == (1, True)
+
+
 def test_two_never_tidy_up_one_store(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(local.client(), 3)
-    monkeypatch.setattr(upkeep, "LOOSE", 0)
+    monkeypatch.setattr(upkeep, "GROWTH", 0)
+    write(local.client(), 5)
     with upkeep.alone(local.path):
         keep_small(local.path, 0)
-        during = size(local.path).loose
+        during = size(local.path).packs
     keep_small(local.path, 0)
-    assert (during > 0, size(local.path).packs + size(local.path).loose > 0) == (True, True)
+    assert (during, size(local.path).packs) == (5, 1)
 
 
 def test_a_helper_starts_no_second_process_while_one_runs(tmp_path: Path) -> None:
@@ -270,6 +275,6 @@ def test_the_program_lets_go_what_is_older_than_the_mark(local: Any, monkeypatch
     write(store, 2, 21)
     niceness: list[int] = []
     monkeypatch.setattr(os, "nice", niceness.append)
-    monkeypatch.setattr(upkeep, "_WORTH_IT", 20)
+    monkeypatch.setattr(upkeep, "WORTH_IT", 20)
     upkeep.main([str(local.path), "1"])
     assert (size(local.path).commits, niceness) == (3, [19])
