@@ -107,8 +107,6 @@ class IssueCosts:
     #: Those of them that write, and those that create content.
     writes: float = 9.0
     contents: float = 1.0
-    #: Looks an hour for a folder of files that is not there.
-    folder: float = 12.0
 
 
 API = ApiCosts()
@@ -218,7 +216,7 @@ def forecast(
     found = rhythm(kind, base, seen, allowed)
     rounds = 3600.0 / max(intake_pause(allowed, requests_an_hour(allowed, None)), 1.0)
     news = rounds * _some(ISSUES.news * tasks_an_hour / rounds)
-    requests = ISSUES.folder + ISSUES.round * news + ISSUES.task * tasks_an_hour
+    requests = ISSUES.round * news + ISSUES.task * tasks_an_hour
     # A round that finds nothing is free of charge, and a point all the same.
     points = (requests + (rounds - news) + 4 * ISSUES.writes * tasks_an_hour) / 60
     beats = workers * 3600.0 / found.times.interval
