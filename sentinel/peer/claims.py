@@ -77,12 +77,13 @@ class Chooser:
         """Whether any waiting task was to run after that one."""
         return self._backlog.needs(task_id)
 
-    def waiting(self, view: View) -> list[Task]:
+    def waiting(self, view: View, *, ahead: int = 0) -> list[Task]:
         """Tasks that are ready to be taken, in the order of the queue.
 
-        Of a long queue only the first of each kind: more than there are slots cannot be given out now.
+        Of a long queue only the first of each kind: more than there are slots, and ``ahead`` for each worker,
+        cannot be given out now.
         """
-        slots = sum(worker.max_tasks for worker in view.workers.values())
+        slots = sum(worker.max_tasks + ahead for worker in view.workers.values())
         window = _LEAST + _WINDOW * (slots + len(view.workers))
         found = {task.id: task for task in self._backlog.first(window, self._may_choose)}
         for name in hints(view):
