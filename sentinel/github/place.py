@@ -72,6 +72,11 @@ def locate(store: str, environ: Mapping[str, str]) -> Place:
     return Place(owner=owner, repo=repo, api_url=api_url, server_url=server_url, store=store)
 
 
+def check(store: str) -> None:
+    """Raises `BadInput` for a URL that names no repository."""
+    locate(store, {})
+
+
 def _urls(environ: Mapping[str, str]) -> tuple[str, str]:
     api, server = _web_address(environ, API_URL), _web_address(environ, SERVER_URL)
     if api and server:
