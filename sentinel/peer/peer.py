@@ -201,6 +201,7 @@ class Peer:
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
             progress=self._clock.now(),
+            attempts=self._work.attempts,
         )
 
     def _heed_the_fence(self) -> None:

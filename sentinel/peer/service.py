@@ -8,6 +8,7 @@ SIGTERM or SIGINT drains, a second ends at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import random
 import threading
@@ -33,6 +34,7 @@ from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import Overseer
 from sentinel.peer.peer import Peer, Phase
+from sentinel.peer.reports import reports_of
 from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.peer.work import Counters, Plan, Work
 from sentinel.store.base import Store
@@ -252,6 +254,7 @@ class Service:
             lease=lease,
             load=lambda: peer.load,
             room=lambda: self._around.room(self._state_folder),
+            reports=functools.partial(reports_of, redactor=options.redactor),
             changed=self._wakeup.set,
         )
         peer.rider = beat

@@ -136,6 +136,7 @@ class RemoteStore(Store):
         self._seen: str | None = None
         #: Artifact ref → where our last push left it.
         self._artifacts: dict[str, pygit2.Oid] = {}
+        self._kept_in: str | None = None
         try:
             self._newest()
         except BaseException:
@@ -510,6 +511,7 @@ class RemoteStore(Store):
             answer = self._send_with_ride(Update(ref, commit, parent), sum(map(len, blobs)))
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
+                self._kept_in = str(commit)
                 return names
             if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED, Pushed.UNKNOWN):
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
@@ -517,11 +519,16 @@ class RemoteStore(Store):
             if parent is not None:
                 self._artifacts = {ref: parent}
             if parent == commit:
+                self._kept_in = str(commit)
                 return names
             if answer.pushed is Pushed.UNKNOWN:
                 # Kept or not, keeping once more does no harm.
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
         raise Unavailable(f"{ref} of {self._location.store} was moved by others at every try; try again")
+
+    @property
+    def kept_in(self) -> str | None:
+        return self._kept_in
 
     def kept(self, name: str) -> bytes | None:
         if not _OBJECT_ID.fullmatch(name) or name == _NOTHING:
