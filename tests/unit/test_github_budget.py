@@ -152,10 +152,12 @@ def test_intake_without_limits_goes_by_what_is_configured() -> None:
 
 
 def test_content_is_created_within_the_hour_and_the_minute() -> None:
-    pause = budget.mirror_pause(GITHUB)
-    assert 3600 / pause == pytest.approx(400)
-    assert 60 / budget.mirror_pause(Allowance(contents_an_hour=math.inf)) == pytest.approx(64)
-    assert budget.mirror_pause(Allowance(contents_an_hour=math.inf, contents_a_minute=math.inf)) == 0.0
+    def contents(allowed: Allowance) -> float:
+        return budget.mirror_share("github", allowed, 4000.0).contents
+
+    assert contents(GITHUB) == pytest.approx(400)
+    assert contents(Allowance(contents_an_hour=math.inf)) / 60 == pytest.approx(64)
+    assert math.isinf(contents(Allowance(contents_an_hour=math.inf, contents_a_minute=math.inf)))
 
 
 def test_an_idle_fleet_sends_beats_and_nothing_else() -> None:
