@@ -179,6 +179,10 @@ class SharedMemory:
         """Whether this process has seen the entry unchanged for its TTL."""
         return entry.ttl > 0 and self._observer.silence(name, version) >= entry.ttl
 
+    def queued(self, namespace: str, key: str) -> bool:
+        """Whether a write of this key is queued, which lands before it is read."""
+        return self._writer.queued(layout.memory_key(namespace, key))
+
     # -- writing -------------------------------------------------------------------------------------
 
     def write(self, asked: Asked, *, dry_run: bool = False) -> Entry | None:

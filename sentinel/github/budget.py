@@ -43,6 +43,10 @@ _LOOK_SHARE = 1 / 3
 _LOOK_TAKES = 0.5
 #: Longest interval between two beats that is announced, whatever is left of the hour, in seconds.
 LONGEST_INTERVAL = 3600.0
+#: Part of the pushes that joins get while a fleet gathers, for which the turns make room; what one join is.
+_JOIN_SHARE, _JOIN_PUSHES = 1 / 3, 2.0
+#: Part of the points that joins get where everything is a request, and what one join costs of them.
+_JOIN_POINTS_SHARE, _JOIN_POINTS = 1 / 3, 40.0
 #: Part of the pushes that intake and mirror get, which have no turns.
 _ISSUE_PUSHES = 1 / 6
 #: Part of the hour that intake gets at most.
@@ -52,6 +56,8 @@ _MIRROR_SHARE: Mapping[Kind, float] = {"github": 0.7, "github+api": 0.2}
 _PROGRESS_SHARE = 0.1
 #: Part of the hour that beats and looks get on ``github+api``; the other is for the work itself.
 _ROUNDS_SHARE = 0.5
+#: Part of it that writes of shared memory get there at most.
+_MEMORY_SHARE = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,17 +160,19 @@ def rhythm(
     """How one worker goes on. ``base`` are the configured times, which are never shortened."""
     if kind == "github":
         return _by_turns(base, seen, allowed)
-    return _by_requests(base, seen, requests_an_hour(allowed, credit))
+    joins = 60.0 * _JOIN_POINTS / (_JOIN_POINTS_SHARE * allowed.points_a_minute)
+    return dataclasses.replace(_by_requests(base, seen, requests_an_hour(allowed, credit)), joins=joins)
 
 
 def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
     looks = _LOOK_SHARE * allowed.reads_a_second
     poll = max(_LOOK_PAUSE, seen.workers / looks)
     planned = PLANNED_PUSHES * allowed.pushes_a_minute
-    # Sessions of `locks run` beat as their users wish; they never get more than half.
-    a_minute = max(planned / 2, planned - seen.other_beats)
-    if math.isinf(a_minute):
+    if math.isinf(planned):
         return Rhythm(times=base, poll=poll)
+    joining = _JOIN_SHARE * allowed.pushes_a_minute
+    # Sessions of `locks run` beat as their users wish; they, and joins, never get more than half.
+    a_minute = planned / 2 if seen.gathering else max(planned / 2, planned - seen.other_beats)
     turn = 60.0 / a_minute
     every = turn * max(seen.workers, _SHORTEST_ROUND)
     times = stretched(base, every)
@@ -177,6 +185,7 @@ def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
         poll=poll,
         beat=Turn(every=times.interval, offset=times.interval * mine + _BEAT * turn, lasts=0.05 * turn),
         push=Turn(every=every, offset=every * mine, lasts=_CHANGE * turn),
+        joins=60.0 * _JOIN_PUSHES / joining,
     )
 
 
@@ -189,12 +198,19 @@ def _by_requests(base: LeaseTimes, seen: Seen, an_hour: float) -> Rhythm:
     return Rhythm(
         times=times,
         poll=max(times.interval, base.poll(remote=True)),
+        errands=_errands(seen.workers, an_hour),
         beat=Turn(
             every=times.interval,
             offset=times.interval * seen.place / seen.workers,
             lasts=times.interval / seen.workers / 2,
         ),
     )
+
+
+def _errands(workers: int, an_hour: float) -> float:
+    """Seconds between two writes of shared memory by one of so many workers, all of which read it then."""
+    each = API.commit + workers * API.moved
+    return min(3600.0 * workers * each / max(_MEMORY_SHARE * an_hour, 1.0), LONGEST_INTERVAL)
 
 
 def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:

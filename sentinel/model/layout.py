@@ -18,6 +18,7 @@
 ``alerts``             what is wrong with the fleet, and since when
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
+``door``               who joined last, where joins are spread over time
 =====================  ===========================================================================
 """
 
@@ -36,6 +37,7 @@ FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
 SCALING = "scaling"
 ALERTS = "alerts"
+DOOR = "door"
 
 TASKS = "tasks/"
 DONE = "done/"

@@ -19,6 +19,7 @@ from sentinel.fleet.candidates import candidates
 from sentinel.fleet.counting import end_of
 from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
@@ -28,6 +29,7 @@ from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.coordination import Coordination
+from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
@@ -75,6 +77,8 @@ class Peer:
         counters: Counters,
         housekeeping: Callable[[View], None],
         cpu: Callable[[], float] = lambda: 0.0,
+        rhythm: Rhythm | None = None,
+        errands: Errands | None = None,
     ) -> None:
         self._options = options
         self._transactor = transactor
@@ -91,6 +95,7 @@ class Peer:
         self._coordination = Coordination(options, incarnation.id)
         self._monitor = Monitor(options, transactor.clock)
         self._cpu = cpu
+        self._errands = errands
         #: When this peer saw that it is to drain by a deadline, on its own clock.
         self._drain_seen: float | None = None
         self._me = options.worker
@@ -101,7 +106,11 @@ class Peer:
         #: Registers that no live incarnation beats in, as far as this peer saw.
         self._abandoned = Observer()
         self._tempo = Tempo(
-            options, transactor.clock, incarnation=incarnation.id, hears=transactor.store.hears
+            options,
+            transactor.clock,
+            incarnation=incarnation.id,
+            hears=transactor.store.hears,
+            rhythm=rhythm,
         )
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
@@ -242,6 +251,8 @@ class Peer:
             batch += self._shares(view, registers)
         alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
         batch += [] if alert is None else [Planned(alert, _nothing)]
+        if self._errands is not None:
+            batch += [Planned(transaction, settle) for transaction, settle in self._errands.take()]
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -262,6 +273,8 @@ class Peer:
         )
         self._chooser.look(view, sent=sent, reply=reply)
         self._tempo.looked(view)
+        if self._errands is not None:
+            self._errands.rhythm = self._tempo.rhythm
         self._looked = True
         return view, registers
 

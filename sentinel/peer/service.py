@@ -19,6 +19,7 @@ from pathlib import Path
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
@@ -29,6 +30,7 @@ from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
 from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.duties import Duties, at_work
+from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -156,11 +158,12 @@ class Service:
             store = self._beats_connection()
             if store is None:
                 return False
-            if not self._join(incarnation):
+            joined = self._join(incarnation)
+            if joined is None:
                 store.close()
                 return False
             nothing_to_prove = False
-            with self._beating(incarnation, overseer, store) as peer:
+            with self._beating(joined.incarnation, joined.rhythm, overseer, store) as peer:
                 fenced = self._work(peer)
                 nothing_to_prove = peer.left
                 return fenced
@@ -168,7 +171,8 @@ class Service:
             overseer.close()
             self._host.over(name, left=nothing_to_prove)
 
-    def _join(self, incarnation: Incarnation) -> bool:
+    def _join(self, incarnation: Incarnation) -> Admission | None:
+        """Join as soon as that can be; how that went, or None when told to stop meanwhile."""
         worker = self._options.worker
         admission = Admission(
             transactor=self._transactor(),
@@ -176,6 +180,7 @@ class Service:
             incarnation=incarnation,
             observer=self._host.observer,
             proof=self._host.proof,
+            rhythm=None if self._options.peer.pacing is None else self._options.peer.rhythm,
         )
 
         def wait(seconds: float) -> bool:
@@ -183,6 +188,12 @@ class Service:
             return self._signals.count > 0
 
         def waiting() -> None:
+            if admission.closed_for > 0:
+                log.info(
+                    "%s waits to join for about %.0f s: others go first", worker.id, admission.closed_for
+                )
+                self._notifier.tell("READY=1", "STATUS=waiting to join: others go first")
+                return
             log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
             self._notifier.tell("READY=1", "STATUS=waiting for a predecessor of the same id")
 
@@ -191,7 +202,7 @@ class Service:
         )
         if joined:
             log.info("joined as %s, incarnation %s", worker.id, incarnation.id)
-        return joined
+        return admission if joined else None
 
     def _beats_connection(self) -> Store | None:
         """A connection for the beat alone, as soon as the store is there; None when told to stop meanwhile.
@@ -209,12 +220,15 @@ class Service:
                 return None
 
     @contextmanager
-    def _beating(self, incarnation: Incarnation, overseer: Overseer, store: Store) -> Iterator[Peer]:
+    def _beating(
+        self, incarnation: Incarnation, rhythm: Rhythm | None, overseer: Overseer, store: Store
+    ) -> Iterator[Peer]:
         options = self._options.peer
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
         folder = self._host.run_folder(incarnation.id)
+        errands = None if options.pacing is None else Errands(self._clock, self._wakeup.set)
         self._desk = self._around.desk(
             folder=folder,
             worker=self._options.worker.id,
@@ -223,6 +237,7 @@ class Service:
             transactor=self._transactor,
             clock=self._clock,
             ids=self._ids,
+            errands=errands,
         )
         work = Work(
             options=options,
@@ -245,6 +260,8 @@ class Service:
             counters=counters,
             housekeeping=self._host.housekeeping,
             cpu=Busyness(self._clock, self._around.cpu_percent).percent,
+            rhythm=rhythm,
+            errands=errands,
         )
         beat = Beat(
             store=store,
@@ -262,6 +279,9 @@ class Service:
         start = self._around.start_thread
         with ExitStack() as stack:
             stack.enter_context(closing(self._desk))
+            if errands is not None:
+                # Before the desk, which may wait for one of them.
+                stack.callback(errands.close)
             stack.enter_context(
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )
