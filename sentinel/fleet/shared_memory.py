@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sentinel.errors import BadRecord, SentinelError, StoreError
 from sentinel.fleet import memory
@@ -44,11 +44,17 @@ class MemoryOptions:
 class SharedMemory:
     """See the module. ``observer`` times the silence of entries with a TTL.
 
+    ``stretched`` gives the seconds that what is queued may have to wait where pushes have turns.
+
     Every method that reads or writes raises `StoreError` when the store cannot serve.
     """
 
     def __init__(
-        self, transactor: Transactor, options: MemoryOptions, observer: Observer | None = None
+        self,
+        transactor: Transactor,
+        options: MemoryOptions,
+        observer: Observer | None = None,
+        stretched: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._transactor = transactor
         self._options = options
@@ -66,6 +72,7 @@ class SharedMemory:
             transactor,
             policy=options.policy,
             interval=options.interval,
+            stretched=stretched,
             expired=lambda name, snapshot, entry: self._silent(name, snapshot.version(name), entry),
             stats=self.stats,
             written=self._forget_snapshot,

@@ -64,6 +64,13 @@ class Errands:
             return max(0.0, rhythm.push.until(self._clock.wall()) - _LEAD)
         return max(0.0, self._sent_at + rhythm.errands - self._clock.now())
 
+    def stretched(self) -> float:
+        """Seconds from one opportunity to the next."""
+        rhythm = self.rhythm
+        if rhythm is None:
+            return 0.0
+        return rhythm.errands if rhythm.push is None else rhythm.push.every
+
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         """See `Store.commit`. Raises `NoTurn`, too."""
         if not transactions:

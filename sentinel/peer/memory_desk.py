@@ -63,17 +63,19 @@ def open_desk(
         log.warning("%s: %s; tasks have no shared memory", path, error.strerror)
         return NoDesk()
 
-    def sender(store: Store) -> Transactor:
-        found = transactor(store)
+    def open_memory() -> _Opened:
+        store = open_store()
+        sender = transactor(store)
         if errands is None:
-            return found
-        return dataclasses.replace(found, send=errands.commit, patience=PATIENCE)
+            return _Opened(store, SharedMemory(sender, options))
+        sender = dataclasses.replace(sender, send=errands.commit, patience=PATIENCE)
+        return _Opened(store, SharedMemory(sender, options, stretched=errands.stretched))
 
     desk = MemoryDesk(
         sessions,
         path=path,
         worker=worker,
-        open_memory=lambda: _Opened(open_store(), sender, options),
+        open_memory=open_memory,
         clock=clock,
         ids=ids,
         wait=errands.wait if errands is not None else lambda: 0.0,
@@ -85,11 +87,9 @@ def open_desk(
 class _Opened:
     """Shared memory with the connection that it uses."""
 
-    def __init__(
-        self, store: Store, transactor: Callable[[Store], Transactor], options: MemoryOptions
-    ) -> None:
+    def __init__(self, store: Store, memory: SharedMemory) -> None:
         self.store = store
-        self.memory = SharedMemory(transactor(store), options)
+        self.memory = memory
 
 
 class MemoryDesk:

@@ -114,6 +114,14 @@ def test_it_is_worth_handing_in_shortly_before_the_turn() -> None:
     assert errands.wait() > 90.0
 
 
+def test_what_waits_for_its_turn_is_not_late() -> None:
+    errands = Errands(ManualClock(), lambda: None)
+    errands.rhythm = turns(71.0)
+    assert errands.stretched() == 71.0
+    errands.rhythm = Rhythm(times=TIMES, poll=5.0, errands=50.0)
+    assert errands.stretched() == 50.0
+
+
 def test_where_requests_are_counted_writes_have_a_pause() -> None:
     waking = Waking()
     waking.errands.rhythm = Rhythm(times=TIMES, poll=5.0, errands=5000.0)
