@@ -82,7 +82,7 @@ def _state_folder(invocation: Invocation) -> Check:
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
-    from sentinel.cli.workshop import workshop
+    from sentinel.cli.workshop import unimplemented, workshop
     from sentinel.settings import documented_keys
 
     for warning in settings.warnings:
@@ -90,8 +90,11 @@ def _configuration(settings: Settings) -> Iterator[Check]:
     files = ", ".join(settings.files) or "no file, defaults and environment only"
     yield Check(name="configuration", message=f"valid: {files}")
     try:
-        workshop(settings)
-        yield Check(name="tasks", message="every configured task type can be run")
+        missing = unimplemented(settings, workshop(settings))
+        for sentence in missing.values():
+            yield _warned("tasks", sentence)
+        if not missing:
+            yield Check(name="tasks", message="every configured task type can be run")
     except ConfigurationError as error:
         for problem in error.problems:
             yield _failed("tasks", problem, _MACHINE)
@@ -195,6 +198,11 @@ def _workers(client: Client) -> Check:
         fix = "start one with `sentinel worker start`"
         return Check(name="workers", level="warn", message="none beats", fix=fix)
     return Check(name="workers", message=f"{len(live)} beat: {', '.join(live[:_NAMED])}")
+
+
+def _warned(name: str, sentence: str) -> Check:
+    message, _, fix = sentence.partition("; ")
+    return Check(name=name, level="warn", message=message, fix=fix or None)
 
 
 def _failed(name: str, sentence: str, status: int) -> Check:

@@ -144,6 +144,8 @@ def validate(invocation: Invocation, worker_id: str | None, every: bool, output:
       sentinel config validate --id worker-001
       sentinel config validate --all --config deploy/config -o json
     """
+    from sentinel.cli.workshop import unimplemented, workshop
+
     problems: list[str] = []
     warnings: list[str] = []
     files: list[str] = []
@@ -156,7 +158,7 @@ def validate(invocation: Invocation, worker_id: str | None, every: bool, output:
         except ConfigurationError as error:
             problems += error.problems
         else:
-            warnings += settings.warnings
+            warnings += [*settings.warnings, *unimplemented(settings, workshop(settings)).values()]
             files += settings.files
     problems, warnings, files = _once(problems), _once(warnings), _once(files)
     if output == "json":

@@ -16,7 +16,12 @@ from sentinel.cli.values import TTL, WAIT, an_id
     metavar="S",
     help="Seconds of silence after which others may take the lock (5 to 86400); default: locking.ttl.",
 )
-@click.option("--wait", type=WAIT, default=0.0, metavar="S", help="Seconds to wait for the lock; default: 0.")
+@click.option(
+    "--wait",
+    type=WAIT,
+    metavar="S",
+    help="Seconds to wait for the lock; default: locking.retry_attempts × locking.retry_delay.",
+)
 @click.option("--dry-run", is_flag=True, help="Say whether the lock could be had now, and stop.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_invocation
@@ -25,7 +30,7 @@ def run(
     *,
     name: str,
     ttl: float | None,
-    wait: float,
+    wait: float | None,
     dry_run: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -71,7 +76,7 @@ def run(
             hostname=settings.worker.hostname or socket.gethostname(),
             times=lock_times(seconds),
             stale=settings.lease(kind_of(url)).stale,
-            wait=wait,
+            wait=settings.locking.patience if wait is None else wait,
             argv=command,
             env=dict(os.environ),
             grace=settings.execution.grace,

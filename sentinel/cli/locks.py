@@ -102,13 +102,16 @@ def show(invocation: Invocation, name: str, output: Output) -> None:
 @click.argument("name", type=an_id("lock name"))
 @click.option("--ttl", metavar="SECONDS", type=TTL, help="Its life without renewal.  [default: locking.ttl]")
 @click.option(
-    "--wait", metavar="SECONDS", type=WAIT, default="0", help="How long to wait for it.  [default: 0]"
+    "--wait",
+    metavar="SECONDS",
+    type=WAIT,
+    help="How long to wait for it.  [default: locking.retry_attempts × locking.retry_delay]",
 )
 @dry_run_option
 @output_option
 @pass_invocation
 def acquire(
-    invocation: Invocation, name: str, ttl: float | None, wait: float, dry_run: bool, output: Output
+    invocation: Invocation, name: str, ttl: float | None, wait: float | None, dry_run: bool, output: Output
 ) -> None:
     """Take the lock NAME and print its epoch, which renews and releases it.
 
@@ -121,8 +124,10 @@ def acquire(
       sentinel locks acquire deploy --ttl 600 --wait 30 -o json
     """
     with invocation.client() as client:
-        seconds = ttl if ttl is not None else invocation.settings().locking.ttl
-        lock = client.acquire_lock(name, seconds, wait, dry_run=dry_run)
+        locking = invocation.settings().locking
+        seconds = ttl if ttl is not None else locking.ttl
+        patience = wait if wait is not None else locking.patience
+        lock = client.acquire_lock(name, seconds, patience, dry_run=dry_run)
         if output == "json":
             show_json(lock_row(lock, client.view()))
             return

@@ -26,7 +26,8 @@ def wait(invocation: Invocation, ids: tuple[str, ...], timeout: float | None, ou
     """
     with invocation.client() as client:
         with progress(quiet=output == "json") as changed:
-            ended = client.wait(ids, timeout, on_change=changed)
+            # An id that is given twice is one task.
+            ended = client.wait(list(dict.fromkeys(ids)), timeout, on_change=changed)
         view = client.view()
         rows = [task_rows.row(client, task, view) for task in ended]
     show_rows(rows, task_rows.COLUMNS, output, wide=task_rows.WIDE)
@@ -66,6 +67,8 @@ def cancel(invocation: Invocation, id: str, reason: str | None, dry_run: bool, o
 @pass_invocation
 def retry(invocation: Invocation, id: str, dry_run: bool, output: Output) -> None:
     """Open a new run of the task ID, which failed, was cancelled or is dead.
+
+    While a task that it is to run after has failed, it is refused: retry that one first.
 
     \b
     Examples:

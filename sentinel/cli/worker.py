@@ -127,11 +127,11 @@ def _options(
     import psutil
 
     from sentinel import __version__
-    from sentinel.cli.workshop import balancer
+    from sentinel.cli.workshop import balancer, unimplemented
     from sentinel.clock import SystemClock
     from sentinel.entropy import system_random
-    from sentinel.errors import BadInput
     from sentinel.fleet.duty import duties_of
+    from sentinel.fleet.retention import companions_of
     from sentinel.model.ids import IdSource
     from sentinel.model.redaction import Redactor, secrets_of
     from sentinel.model.worker import Worker
@@ -144,13 +144,12 @@ def _options(
     if ephemeral and settings.worker.id is None:
         name = f"{name[:100]}-{IdSource(system_random(), SystemClock().wall).ulid()[-8:]}"
     wanted = workshop.known if settings.worker.types is None else frozenset(settings.worker.types)
-    for unknown in sorted(wanted - workshop.known):
-        click.echo(
-            f"sentinel: {name} is to take {unknown} but has no such task type here; left out", err=True
-        )
     types = tuple(sorted(wanted & workshop.known))
+    missing = unimplemented(settings, workshop)
+    for sentence in missing.values():
+        click.echo(f"sentinel: {name}: {sentence}", err=True)
     if not types:
-        raise BadInput(f"{name} would take nothing: this machine knows {', '.join(sorted(workshop.known))}")
+        click.echo(f"sentinel: {name} has no code for any type it is to take: it takes nothing", err=True)
     slots = settings.worker.max_tasks or os.cpu_count() or 1
     kind = kind_of(invocation.store_url())
     times = settings.lease(kind)
@@ -164,6 +163,7 @@ def _options(
             role=settings.worker.role,
             max_tasks=slots,
             types=types,
+            unimplemented=tuple(missing),
             capabilities=settings.worker.capabilities,
             cpu_cores=settings.worker.cpu_cores or os.cpu_count() or 0,
             memory_mb=settings.worker.memory_mb or psutil.virtual_memory().total // 2**20,
@@ -186,6 +186,7 @@ def _options(
             recovery=settings.heartbeat.recovery_enabled,
             alerts=invocation.limits(),
             watch_every=settings.alerts.interval,
+            retention=settings.retention.terms,
             expiry_interval=settings.memory_sync.interval,
             forget=ephemeral,
             redactor=Redactor(secrets_of(os.environ)),
@@ -194,6 +195,7 @@ def _options(
         duration=duration,
         duties=duties_of(invocation.store_url()),
         place=_workplace(invocation, settings, workshop),
+        companions=companions_of(invocation.store_url()),
         memory=memory_options(settings),
     )
 

@@ -37,6 +37,7 @@ _WIDE: Columns = {
     "MEMORY MB": "memory_mb",
     "VERSION": "version",
     "TYPES": "types",
+    "UNIMPLEMENTED": "unimplemented",
     "CAPABILITIES": "capabilities",
     "INCARNATION": "incarnation",
     "ENDPOINT": "endpoint",

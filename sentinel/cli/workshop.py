@@ -12,6 +12,7 @@ import sentinel
 from sentinel.errors import BadInput, ConfigurationError
 from sentinel.fleet.balancers import Balancer, configured
 from sentinel.fleet.memory_policies import find_policy
+from sentinel.fleet.submission import HOW_TO_IMPLEMENT
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.plan import Limits, Workshop, import_path
 from sentinel.peer.run.registered import Registered, load
@@ -35,6 +36,16 @@ def balancer(settings: Settings) -> Balancer:
     """The balancer that the settings ask for. Raises `BadInput`."""
     chosen = settings.load_balancer
     return configured(chosen.strategy, chosen.options, affinity=chosen.affinity_enabled)
+
+
+def unimplemented(settings: Settings, tasks: Workshop) -> dict[str, str]:
+    """A sentence for each type that the worker is to take and that nothing here implements, by type."""
+    origin = settings.origin_of("worker.types")
+    return {
+        name: f"{origin} names the task type {name}, for which there is no code here, so no such task is "
+        f"taken; {HOW_TO_IMPLEMENT}"
+        for name in sorted(frozenset(settings.worker.types or ()) - tasks.known)
+    }
 
 
 def workshop(settings: Settings) -> Workshop:
@@ -77,6 +88,8 @@ def workshop(settings: Settings) -> Workshop:
             output=execution.output_limit_bytes,
             memory=execution.memory_limit_bytes,
             processes=execution.process_limit,
+            warm_runs=execution.warm_runs,
+            warm_idle=execution.warm_idle,
         ),
     )
 

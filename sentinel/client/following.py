@@ -93,11 +93,15 @@ class TaskCalls(Connection):
         return self._transact(decide, dry_run=dry_run)
 
     def retry(self, id: str, *, dry_run: bool = False) -> Task:
-        """Open a new run of a failed, cancelled or dead task. Raises `NotFound` and `Conflict`."""
+        """Open a new run of a failed, cancelled or dead task. Raises `NotFound`.
+
+        Raises `Conflict` also while a task that it is to run after has failed: that one comes first.
+        """
         check_id(id, "task id")
 
         def decide(snapshot: Snapshot) -> tuple[Transaction | None, Task]:
-            return tasks.retry(self._transactor.change(snapshot), snapshot, id, wall=self._clock.wall())
+            change, wall = self._transactor.change(snapshot), self._clock.wall()
+            return tasks.retry(change, snapshot, id, wall=wall, by=self._actor)
 
         return self._transact(decide, dry_run=dry_run)
 

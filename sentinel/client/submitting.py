@@ -11,7 +11,7 @@ from sentinel.client.connection import Connection
 from sentinel.clock import rfc3339
 from sentinel.errors import BadInput
 from sentinel.fleet import submission, tasks
-from sentinel.fleet.declared import registered_limits, registered_types
+from sentinel.fleet.declared import registered_limits, registered_types, unimplemented_types
 from sentinel.fleet.submission import Submission
 from sentinel.fleet.view import View
 from sentinel.model.task import Task
@@ -77,7 +77,7 @@ class SubmitCalls(Connection):
             if snapshot.revision not in known:
                 known.clear()
                 known[snapshot.revision] = self.known_types(snapshot)
-            self._check_type(task, known[snapshot.revision], lenient=task.id in lenient)
+            self._check_type(task, snapshot, known[snapshot.revision], lenient=task.id in lenient)
             change = self._transactor.change(snapshot)
             return tasks.submit(change, snapshot, task, wall=self._clock.wall())
 
@@ -97,9 +97,9 @@ class SubmitCalls(Connection):
         own = {name: declared.origin for name, declared in self._options.types.items()}
         return {**registered_types(self._records.view(snapshot)), **own}
 
-    def _check_type(self, task: Task, known: Mapping[str, str], *, lenient: bool) -> None:
-        if not lenient:
-            submission.check_type(task.type, known)
+    def _check_type(self, task: Task, snapshot: Snapshot, known: Mapping[str, str], *, lenient: bool) -> None:
+        if not lenient and task.type not in known:
+            submission.check_type(task.type, known, unimplemented_types(self._records.view(snapshot)))
         declared = self._options.types.get(task.type)
         if declared is not None and declared.check is not None:
             declared.check(task.args, task.positional)

@@ -41,6 +41,8 @@ class WorkerRow:
     role: str | None = None
     status: WorkerStatus
     types: tuple[str, ...] = ()
+    #: Types that it is to take and has no code for.
+    unimplemented: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     #: Tasks that it owns, by the task records.
     active_tasks: int = 0
@@ -64,7 +66,8 @@ class WorkerRow:
     def document(self) -> Document:
         """The row as JSON."""
         row = dataclasses.asdict(self)
-        return {**row, "types": list(self.types), "capabilities": list(self.capabilities)}
+        lists = ("types", "unimplemented", "capabilities")
+        return {**row, **{name: list(row[name]) for name in lists}}
 
 
 def worker_rows(view: View, registers: Mapping[str, Register], wall: float) -> list[WorkerRow]:
@@ -100,6 +103,7 @@ def _row(
         role=worker.role,
         status="offline",
         types=worker.types,
+        unimplemented=worker.unimplemented,
         capabilities=worker.capabilities,
         active_tasks=active,
         max_tasks=worker.max_tasks,

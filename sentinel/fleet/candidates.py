@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from sentinel.fleet.balancers.port import Candidate
 from sentinel.fleet.dependencies import waiting_for
@@ -12,14 +12,14 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.view import View, load_session
 from sentinel.model import layout
 from sentinel.model.task import Task
-from sentinel.model.worker import Session
+from sentinel.model.worker import Session, Worker
 from sentinel.store.base import Register
 
 
 def candidates(
     view: View, registers: Mapping[str, Register], observer: Observer, *, cordoned: bool = False
-) -> Iterator[Candidate]:
-    """Live workers that beat and take tasks; those instead that would but for being ``cordoned``.
+) -> list[Candidate]:
+    """Live workers that beat and take tasks, `placed`; those instead that would but for being ``cordoned``.
 
     One that has been silent for its stated TTL is left out: giving it work would only make the work wait for
     the failover.
@@ -27,11 +27,16 @@ def candidates(
     owned = Counter(task.owner for task in view.running.values())
     lonely = {task.owner for task in view.running.values() if task.alone}
     meant = Counter(hints(view).values())
-    for worker in view.workers.values():
+    found: list[tuple[Worker, Session]] = []
+    for name in sorted(view.workers):
+        worker = view.workers[name]
         session = beating(view, registers, observer, worker.incarnation)
-        if session is None or session.status != "online" or worker.cordoned is not cordoned:
-            continue
-        candidate = Candidate(
+        if session is not None and session.status == "online" and worker.cordoned is cordoned:
+            found.append((worker, session))
+    served = sum(session.counts.ended for _, session in found)
+    # All at once: an assignment would have to copy each to tell it its place.
+    listed = [
+        Candidate(
             id=worker.id,
             types=frozenset(worker.types),
             active=owned[worker.id],
@@ -44,8 +49,13 @@ def candidates(
             cpu_percent=session.cpu_percent,
             queue=meant[worker.id],
             served=session.counts.ended,
+            place=place,
+            fleet_size=len(found),
+            fleet_served=served,
         )
-        yield candidate.full() if worker.id in lonely else candidate
+        for place, (worker, session) in enumerate(found)
+    ]
+    return [candidate.full() if candidate.id in lonely else candidate for candidate in listed]
 
 
 def beating(
@@ -69,6 +79,6 @@ def ready(view: View, waited: Callable[[Task], float]) -> list[Task]:
     """
     return [
         task
-        for task in view.pending.values()
-        if waited(task) >= task.backoff and not waiting_for(task, view.task)
+        for task in view.tasks.values()
+        if task.state == "pending" and waited(task) >= task.backoff and not waiting_for(task, view.task)
     ]

@@ -20,6 +20,15 @@ def registered_limits(view: View, name: str) -> Declared | None:
     return None
 
 
+def unimplemented_types(view: View) -> dict[str, str]:
+    """Task types that workers are to take and have no code for → the first of those workers, by id."""
+    return {
+        name: f"worker {worker.id}"
+        for worker in sorted(view.workers.values(), key=lambda worker: worker.id, reverse=True)
+        for name in worker.unimplemented
+    }
+
+
 def registered_types(view: View) -> dict[str, str]:
     """Task types of registered workers → the first of them, by id."""
     return {

@@ -12,9 +12,8 @@ from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
 from sentinel.fleet.balancers.port import GENERAL, Candidate
-from sentinel.model.task import Task
+from sentinel.model.task import REGION, Task
 
-REGION = "region"
 CAPABILITY = "capability"
 #: Labels that every balancer heeds, so that they are no mere preference.
 DEMANDS = frozenset({REGION, CAPABILITY})

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sentinel.clock import rfc3339
-from sentinel.errors import BadInput, ClaimLost, Conflict, SentinelError
-from sentinel.fleet.memory_policies import Policy, Write
+from sentinel.errors import BadInput, BadRecord, ClaimLost, Conflict, SentinelError
+from sentinel.fleet.memory_policies import Policy, Write, last_write_wins
 from sentinel.fleet.view import load_task
 from sentinel.model import layout
 from sentinel.model.memory import ANY, MAX_KEYS, Entry, Wish, check_value
@@ -42,15 +42,25 @@ def write(
     found: str | None = None,
     waited: float = 0.0,
     limit: float = 0.0,
+    over: Callable[[BadRecord], None] = lambda _: None,
 ) -> tuple[Transaction | None, Entry | None]:
     """Write or delete one key; the entry as it then is, or the one that was deleted (None: there was none).
 
     ``expired`` tells whether the caller has seen an entry unchanged for its TTL: then it is as good as gone.
-    Raises `Conflict` when the version is not the expected one or the policy yields, and `BadInput` when the
+    A record that cannot be read is written over, and ``over`` is told, by whoever would write over any value;
+    one that was deleted is given without a value. Raises `BadRecord` when the write turns on what is there,
+    `Conflict` when the version is not the expected one or the policy yields, and `BadInput` when the
     namespace is full.
     """
     key = layout.memory_key(wish.namespace, wish.key)
-    there = load_entry(snapshot, key)
+    unreadable = None
+    try:
+        there = load_entry(snapshot, key)
+    except BadRecord as problem:
+        if wish.expect != ANY or policy is not last_write_wins:
+            raise
+        there, unreadable = None, problem
+        over(problem)
     stored = None if there is not None and expired(there) else there
     version = None if stored is None else stored.version
     if wish.expect not in (ANY, version):
@@ -67,12 +77,15 @@ def write(
             limit=limit,
         )
         value = _resolved(policy, stored, asked)
+    what = "" if unreadable is None else ", which could not be read,"
     if wish.delete:
+        if unreadable is not None:
+            stored = Entry(namespace=wish.namespace, key=wish.key)
         if stored is None:
             return None, None
         change.delete(key)
-        return change.transaction(f"delete memory {wish.name} by {wish.by}"), stored
-    if there is None and counted(snapshot, wish.namespace) >= MAX_KEYS:
+        return change.transaction(f"delete memory {wish.name}{what} by {wish.by}"), stored
+    if there is None and unreadable is None and counted(snapshot, wish.namespace) >= MAX_KEYS:
         raise BadInput(
             f"memory namespace {wish.namespace} has {MAX_KEYS} keys, which is the limit; delete some, "
             "give them a ttl, or use another namespace"
@@ -88,7 +101,7 @@ def write(
         extra={} if there is None else there.extra,
     )
     change.put(key, entry)
-    transaction = change.transaction(f"set memory {wish.name} by {wish.by}")
+    transaction = change.transaction(f"set memory {wish.name}{what} by {wish.by}")
     return transaction, entry.stamped(entry.rev + 1, transaction.id)
 
 

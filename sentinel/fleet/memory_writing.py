@@ -65,6 +65,12 @@ class _Pending:
     tried: set[str] = dataclasses.field(default_factory=set)
     #: The same for earlier writes, whose place this one has taken.
     replaced: set[str] = dataclasses.field(default_factory=set)
+    #: The record that cannot be read and that the last decision was to write over.
+    over: BadRecord | None = None
+
+    def writes_over(self, problem: BadRecord) -> None:
+        """Note the record that cannot be read and is in the way."""
+        self.over = problem
 
     def replace(self, asked: Asked) -> None:
         """Let a later write take its place."""
@@ -104,7 +110,10 @@ class MemoryWriter:
     def rehearse(self, asked: Asked, snapshot: Snapshot) -> Entry | None:
         """What `write_many` would land on this snapshot. Raises what the write would end as."""
         try:
-            return self._decide(_Pending(asked), snapshot)[1]
+            pending = _Pending(asked)
+            entry = self._decide(pending, snapshot)[1]
+            _tell(pending, "would be")
+            return entry
         except BadRecord as problem:
             raise unreadable(problem) from problem
 
@@ -191,7 +200,9 @@ class MemoryWriter:
             self._written()
         self._stats.commits += commits
         ended: list[Ended] = []
-        for end in landed:
+        for each, end in zip(pending, landed, strict=True):
+            if not isinstance(end, SentinelError | BadRecord):
+                _tell(each, "was")
             self._stats.writes += not isinstance(end, SentinelError | BadRecord)
             self._stats.conflicts += isinstance(end, Conflict)
             ended.append(unreadable(end) if isinstance(end, BadRecord) else end)
@@ -201,8 +212,9 @@ class MemoryWriter:
         wish, fence = pending.asked.wish, pending.asked.fence
         name = store_key(wish)
         found = pending.found
+        pending.over = None
         if pending.tried or pending.replaced:
-            there = memory.load_entry(snapshot, name)
+            there = _entry_if_readable(snapshot, name)
             if there is not None and there.tx in pending.tried:
                 return None, there
             if there is not None and there.tx in pending.replaced:
@@ -222,6 +234,7 @@ class MemoryWriter:
             found=found,
             waited=0.0 if pending.since is None else clock.now() - pending.since,
             limit=LATE * max(self._interval, self._stretched()),
+            over=pending.writes_over,
         )
         if transaction is not None:
             pending.tried.add(transaction.id)
@@ -248,4 +261,21 @@ def store_key(wish: Wish) -> str:
 
 def unreadable(problem: BadRecord) -> StoreError:
     """The error for whoever asked for a value whose record cannot be read."""
-    return StoreError(f"the record {problem}; `sentinel doctor` lists all such records")
+    return StoreError(
+        f"the record {problem}; `sentinel doctor` lists all such records, and a write under the policy "
+        "last_write_wins replaces this one"
+    )
+
+
+def _entry_if_readable(snapshot: Snapshot, name: str) -> Entry | None:
+    try:
+        return memory.load_entry(snapshot, name)
+    except BadRecord:
+        return None
+
+
+def _tell(pending: _Pending, verb: str) -> None:
+    if pending.over is not None:
+        done = "deleted" if pending.asked.wish.delete else "written over"
+        name = pending.asked.wish.name
+        log.warning("%s had a record that could not be read and %s %s: %s", name, verb, done, pending.over)

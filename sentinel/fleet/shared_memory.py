@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sentinel.errors import BadRecord, SentinelError, StoreError
+from sentinel.errors import BadRecord, SentinelError
 from sentinel.fleet import memory
 from sentinel.fleet.memory_cache import Cache, Stats
 from sentinel.fleet.memory_writing import Asked, Dropped, Ended, MemoryWriter, unreadable
@@ -85,7 +85,10 @@ class SharedMemory:
         name = layout.memory_key(namespace, key)
         if self._writer.queued(name):
             self.flush()
-        found = self._entry(self._look(max_age), name)
+        try:
+            found = self._entry(self._look(max_age), name)
+        except BadRecord as problem:
+            raise unreadable(problem) from problem
         return None if found is None else _own(found)
 
     def scan(self, namespace: str | None, prefix: str, max_age: float | None = None) -> list[Entry]:
@@ -151,13 +154,14 @@ class SharedMemory:
         for name in names:
             try:
                 entry = self._entry(snapshot, name)
-            except StoreError as problem:
-                log.warning("%s", problem)
+            except BadRecord as problem:
+                log.warning("%s", unreadable(problem))
                 continue
             if entry is not None and entry.key.startswith(prefix):
                 yield entry
 
     def _entry(self, snapshot: Snapshot, name: str) -> Entry | None:
+        """The entry at a store key, or None. Raises `BadRecord`."""
         version = snapshot.version(name)
         if version is ABSENT:
             self._cache.forget(name)
@@ -166,10 +170,7 @@ class SharedMemory:
             return None
         entry = self._cache.find(name, version)
         if entry is None:
-            try:
-                entry = memory.load_entry(snapshot, name)
-            except BadRecord as problem:
-                raise unreadable(problem) from problem
+            entry = memory.load_entry(snapshot, name)
             assert entry is not None
             self._cache.keep(name, version, entry)
         return None if self._expired(name, version, entry) else entry
@@ -214,7 +215,14 @@ class SharedMemory:
 
         Whoever calls this also calls `flush` when `due` says so.
         """
-        self._writer.queue(asked, lambda name: self._entry(self._look(float("inf")), name))
+        self._writer.queue(asked, self._readable)
+
+    def _readable(self, name: str) -> Entry | None:
+        """What is there, as far as it is known; None also for a record that cannot be read."""
+        try:
+            return self._entry(self._look(float("inf")), name)
+        except BadRecord:
+            return None
 
     @property
     def due(self) -> float | None:

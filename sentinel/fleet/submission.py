@@ -105,10 +105,24 @@ def draft(
     )
 
 
-def check_type(name: str, known: Mapping[str, str]) -> None:
-    """Refuse a type that is not in ``known`` (type → where it is known from). Raises `BadInput`."""
+#: How code comes to a worker for a type that its configuration names.
+HOW_TO_IMPLEMENT = (
+    "name the module that registers it (--tasks, tasks.modules), or declare a command below tasks.commands"
+)
+
+
+def check_type(name: str, known: Mapping[str, str], unimplemented: Mapping[str, str] | None = None) -> None:
+    """Refuse a type that is not in ``known`` (type → where it is known from). Raises `BadInput`.
+
+    ``unimplemented`` are types that a worker is to take and has no code for.
+    """
     if name in known:
         return
+    if unimplemented is not None and name in unimplemented:
+        raise BadInput(
+            f"{unimplemented[name]} is to take {name!r} but has no code for it, and nobody else knows it: "
+            f"{HOW_TO_IMPLEMENT}; --allow-unknown-type submits it all the same"
+        )
     near = nearest(name, known)
     hint = f"; the nearest is {near} ({known[near]})" if near else ""
     raise BadInput(

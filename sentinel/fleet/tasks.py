@@ -6,7 +6,12 @@ incarnation can ever land. A finish also expects the record of the very claim th
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 from sentinel.errors import Conflict, NotFound
+from sentinel.fleet.dependencies import failed_dependency
+from sentinel.fleet.retention import condemned, mark_in
 from sentinel.fleet.view import View, load_task
 from sentinel.model import layout
 from sentinel.model import task as model
@@ -18,12 +23,16 @@ from sentinel.store.base import Snapshot, Transaction
 from sentinel.store.transact import Change
 
 
-def write_task(change: Change, task: Task) -> None:
-    """Put a task where its state belongs, and take it away from where it was."""
+def write_task(change: Change, task: Task, *, loaded: bool = False) -> None:
+    """Put a task where its state belongs, and take it away from where it was; see `Change.put`."""
     here, there = layout.task_key(task.id), layout.done_key(task.id)
+    mark = 0
     if task.ended:
         here, there = there, here
-    change.put(here, task)
+        mark = mark_in(change)
+    if task.mark != mark:
+        task = dataclasses.replace(task, mark=mark)
+    change.put(here, task, loaded=loaded)
     # Either folder may hold the id, never both: whoever writes one expects the other.
     change.expect(there)
     if change.holds(there):
@@ -44,15 +53,26 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
                 "choose another id, or retry or cancel that one"
             )
         return None, existing
-    for dependency in task.after:
-        if load_task(snapshot, dependency) is None:
-            raise NotFound(f"task {task.id} is to run after {dependency}, and there is no such task")
-        for key in (layout.task_key(dependency), layout.done_key(dependency)):
-            if change.holds(key):
-                change.expect(key)
+    _expect_dependencies(change, snapshot, task)
     task = model.submit(task, wall=wall)
     write_task(change, task)
     return change.transaction(f"submit {task.id} ({task.type})"), task
+
+
+def _expect_dependencies(change: Change, snapshot: Snapshot, task: Task) -> None:
+    """Land only while all that the task is to run after is there, and stays. Raises `NotFound`."""
+    for dependency in task.after:
+        if load_task(snapshot, dependency) is None:
+            raise NotFound(f"task {task.id} is to run after {dependency}, and there is no such task")
+        done = layout.done_key(dependency)
+        for key in (layout.task_key(dependency), done):
+            if change.holds(key):
+                change.expect(key)
+        if change.holds(done):
+            # It may go while nothing is to run after it: whoever decides on that has to see this task.
+            change.expect(layout.RETENTION)
+            if dependency in condemned(change):
+                raise NotFound(f"task {task.id} is to run after {dependency}, which is being pruned")
 
 
 def _as_json(task: Task, name: str) -> object:
@@ -67,7 +87,7 @@ def claim(
     """``worker`` takes ``task`` as it was read, to start it when this has landed."""
     change.expect_present(layout.incarnation_key(incarnation))
     claimed = model.claim(task, worker=worker, incarnation=incarnation, wall=wall)
-    write_task(change, claimed)
+    write_task(change, claimed, loaded=True)
     return change.transaction(f"claim {task.id} epoch {claimed.epoch} by {worker}"), claimed
 
 
@@ -78,7 +98,7 @@ def end(change: Change, view: View, fence: Fence, ending: Ending, *, wall: float
         return None
     change.expect_present(layout.incarnation_key(fence.incarnation))
     after = model.end_attempt(task, ending, wall=wall)
-    write_task(change, after)
+    write_task(change, after, loaded=True)
     return change.transaction(f"{_verb(after, ending)} {task.id} epoch {task.epoch} by {task.owner}")
 
 
@@ -118,10 +138,14 @@ def cancel(
     return change.transaction(f"{verb} {task_id} ({one_line(reason, 80)})"), after
 
 
-def retry(change: Change, snapshot: Snapshot, task_id: str, *, wall: float) -> tuple[Transaction, Task]:
-    """A person's new run of an ended task.
+def retry(
+    change: Change, snapshot: Snapshot, task_id: str, *, wall: float, by: str
+) -> tuple[Transaction, Task]:
+    """A new run of an ended task, which ``by`` asks for.
 
-    Raises `NotFound`, and `Conflict` for one that is done or has not ended.
+    Raises `NotFound`, also for something that it is to run after and that was pruned, and `Conflict` for one
+    that is done, has not ended, or is to run after one that has not ended as done: its new run would be
+    cancelled at once.
     """
     task = existing(snapshot, task_id)
     if task.state == "done":
@@ -130,7 +154,14 @@ def retry(change: Change, snapshot: Snapshot, task_id: str, *, wall: float) -> t
         raise Conflict(
             f"task {task_id} is {task.state}; only a failed, cancelled or dead task can be retried"
         )
-    after = model.retry(task, wall=wall)
+    _expect_dependencies(change, snapshot, task)
+    failed = failed_dependency(task, functools.partial(load_task, snapshot))
+    if failed is not None:
+        raise Conflict(
+            f"task {task_id} is to run after {failed.id}, which is {failed.state}: retry that one first, "
+            f"with `sentinel tasks retry {failed.id}`"
+        )
+    after = model.retry(task, wall=wall, note=f"by {by}")
     write_task(change, after)
     return change.transaction(f"retry {task_id} as run {after.run}"), after
 

@@ -73,7 +73,9 @@ class Field:
             found = refused.get(row.id)
             if row.id in cordoned:
                 found = refusals(self.demand, [worker]).get(row.id)
-            if found is not None:
+            if found == "type" and self.demand.type in row.unimplemented:
+                yield Verdict(row.id, found, f"it is to take {self.demand.type} but has no code for it")
+            elif found is not None:
                 yield Verdict(row.id, found, self._said(found, worker))
             elif row.id in cordoned:
                 yield Verdict(row.id, "cordon", "it is cordoned")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sentinel.errors import BadRecord
+from sentinel.fleet.sharded import Sharded
 from sentinel.model import layout
 from sentinel.model.assignment import Assignment
 from sentinel.model.codec import Document
 from sentinel.model.lock import Lock
-from sentinel.model.task import WAITING, Task
+from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation, Session, Worker
 from sentinel.store.base import ABSENT, Expected, Register, Snapshot
 
@@ -60,6 +61,8 @@ class View:
 
     snapshot: Snapshot
     tasks: Mapping[str, Task]
+    #: Those of them that some incarnation holds.
+    running: Mapping[str, Task]
     workers: Mapping[str, Worker]
     incarnations: Mapping[str, Incarnation]
     locks: Mapping[str, Lock]
@@ -68,8 +71,10 @@ class View:
     unreadable: Mapping[str, BadRecord]
     #: Counts the views of one reader.
     number: int
-    #: Keys of the active tasks that are not as they were in the reader's view before, or were in it alone.
+    #: Ids of the active tasks that are not as they were in the reader's view before, or were in it alone.
     moved: frozenset[str]
+    #: Ids of the ended tasks that may not be as they were in the view before; None for any of them.
+    ended_moved: frozenset[str] | None
     #: Remembers across views; what it gives depends on the snapshot alone.
     ended: EndedTasks = dataclasses.field(default_factory=EndedTasks, compare=False)
 
@@ -85,21 +90,6 @@ class View:
             key[len(layout.INCARNATIONS) :] for key in self.unreadable if key.startswith(layout.INCARNATIONS)
         ]
         return {name: layout.session_register(name) for name in (*self.incarnations, *unreadable)}
-
-    @functools.cached_property
-    def running(self) -> Mapping[str, Task]:
-        """The tasks that some incarnation holds."""
-        return {name: task for name, task in self.tasks.items() if task.state == "running"}
-
-    @functools.cached_property
-    def pending(self) -> Mapping[str, Task]:
-        """The tasks that wait, for whatever."""
-        return {name: task for name, task in self.tasks.items() if task.state == "pending"}
-
-    @functools.cached_property
-    def dependents(self) -> Sequence[Task]:
-        """The tasks that wait, for an approval or a worker, and were to run after others."""
-        return [task for task in self.tasks.values() if task.after and task.state in WAITING]
 
     def live(self, incarnation: str) -> bool:
         """Whether the incarnation's record exists, readable or not."""
@@ -122,7 +112,10 @@ class Reader:
     def __init__(self) -> None:
         self._versions: dict[str, str] = {}
         #: Folder → name → record, as in the last view.
-        self._records: dict[str, dict[str, Any]] = {folder: {} for folder in _LOADERS}
+        self._records: dict[str, Mapping[str, Any]] = {
+            folder: Sharded[Task]() if folder == layout.TASKS else {} for folder in _LOADERS
+        }
+        self._running: Mapping[str, Task] = {}
         self._ended = EndedTasks()
         self._last: View | None = None
 
@@ -131,58 +124,83 @@ class Reader:
         last = self._last
         if last is not None and last.snapshot.revision == snapshot.revision:
             return last
-        moved = self._moved(snapshot)
-        # Views share what did not change, and none ever changes itself.
-        records = {
-            folder: dict(known) if any(key.startswith(folder) for key in moved) else known
-            for folder, known in self._records.items()
-        }
+        moved, ended = self._moved(snapshot)
+        changes: dict[str, dict[str, Any]] = {}
         unreadable = {} if last is None else {k: v for k, v in last.unreadable.items() if k not in moved}
         for key, version in moved.items():
             folder, name = _parts(key)
             record = None if version is ABSENT else load(snapshot, key, _LOADERS[folder])
             if isinstance(record, BadRecord):
                 unreadable[key] = record
-            if record is None or isinstance(record, BadRecord):
-                records[folder].pop(name, None)
-            else:
-                records[folder][name] = record
+                record = None
+            changes.setdefault(folder, {})[name] = record
         # Not before all of it has been read: a store may fail in the middle.
-        self._records = records
+        # Views share what did not change, and none ever changes itself.
+        for folder, changed in changes.items():
+            self._records[folder] = _updated(self._records[folder], changed)
+        tasks = changes.get(layout.TASKS, {})
+        self._running = _updated(
+            self._running,
+            {
+                name: task if task is not None and task.state == "running" else None
+                for name, task in tasks.items()
+            },
+        )
         for key, version in moved.items():
             if version is ABSENT:
                 del self._versions[key]
             else:
                 self._versions[key] = version
         self._ended.turn()
+        records = self._records
         self._last = View(
             snapshot=snapshot,
             tasks=records[layout.TASKS],
+            running=self._running,
             workers=records[layout.WORKERS],
             incarnations=records[layout.INCARNATIONS],
             locks=records[layout.LOCKS],
             assignments=records[layout.ASSIGNMENTS],
             unreadable=unreadable,
             number=1 if last is None else last.number + 1,
-            moved=frozenset(key for key in moved if key.startswith(layout.TASKS)),
+            moved=frozenset(tasks),
+            ended_moved=ended,
             ended=self._ended,
         )
         return self._last
 
-    def _moved(self, snapshot: Snapshot) -> dict[str, Expected]:
-        """Every key whose version is not the one of the last view, with the one that it has now."""
+    def _moved(self, snapshot: Snapshot) -> tuple[dict[str, Expected], frozenset[str] | None]:
+        """Every key whose version is not the one of the last view, with the one that it has now.
+
+        And the ended tasks that may have moved, None for any of them.
+        """
         changed = None if self._last is None else snapshot.changed(self._last.snapshot)
+        ended: frozenset[str] | None = None
         if changed is None:
             listed = (key for folder in _LOADERS for key in snapshot.list(folder))
             changed = [*self._versions, *(key for key in listed if key not in self._versions)]
+        else:
+            changed = list(changed)
+            ended = frozenset(key[len(layout.DONE) :] for key in changed if key.startswith(layout.DONE))
         known = self._versions
-        return {
+        moved = {
             key: version
             for key in changed
             if _parts(key)[0] in _LOADERS
             and key != layout.LOCK_FLOOR
             and (version := snapshot.version(key)) != known.get(key, ABSENT)
         }
+        return moved, ended
+
+
+def _updated(records: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``records`` with ``changes``, None for what goes; the same object where nothing does."""
+    if isinstance(records, Sharded):
+        return records.updated(changes)
+    if all(records.get(name) is record for name, record in changes.items()):
+        return records
+    merged = {**records, **changes}
+    return {name: record for name, record in merged.items() if record is not None}
 
 
 def _parts(key: str) -> tuple[str, str]:

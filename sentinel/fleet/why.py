@@ -19,7 +19,7 @@ from sentinel.fleet.dependencies import failed_dependency, waiting_for
 from sentinel.fleet.eligibility import demand_of
 from sentinel.fleet.hints import hints
 from sentinel.fleet.observer import Observer
-from sentinel.fleet.submission import nearest
+from sentinel.fleet.submission import HOW_TO_IMPLEMENT, nearest
 from sentinel.fleet.verdicts import Field, Verdict
 from sentinel.fleet.view import View
 from sentinel.model.origin import spec_hash
@@ -196,11 +196,20 @@ def _nobody(task: Task, field: Field) -> Reason:
         text = f"no worker that runs {task.type} is in the region {wanted.region}"
         code = "no_worker_in_region"
     else:
-        near = nearest(task.type, {name for worker in field.able for name in worker.types})
-        hint = f"; the nearest type that one runs is {near}" if near else ""
-        text = f"no worker runs the type {task.type}{hint}"
+        text = f"no worker runs the type {task.type}{_hint(task.type, field)}"
         code = "no_capable_worker"
     return Reason(code, text, _all(field, "type", text))
+
+
+def _hint(wanted: str, field: Field) -> str:
+    """What may be done about a type that nobody runs."""
+    named = [row.id for row in field.rows if wanted in row.unimplemented]
+    if named:
+        has = "has" if len(named) == 1 else "have"
+        are = "is" if len(named) == 1 else "are"
+        return f"; {_named(named)} {are} to take it but {has} no code for it: {HOW_TO_IMPLEMENT}"
+    near = nearest(wanted, {name for worker in field.able for name in worker.types})
+    return f"; the nearest type that one runs is {near}" if near else ""
 
 
 def _ready(view: View, wall: float) -> list[Task]:

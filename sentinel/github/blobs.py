@@ -13,7 +13,7 @@ from sentinel.errors import OutcomeUnknown, Unavailable
 from sentinel.github.git import GitData, Moved
 from sentinel.github.objects import Folder
 from sentinel.model.ids import IdSource
-from sentinel.model.layout import artifact_ref
+from sentinel.model.layout import ARTIFACT_REFS, artifact_ref
 from sentinel.store.repository import signature
 from sentinel.store.tree import write_tree
 
@@ -21,6 +21,13 @@ from sentinel.store.tree import write_tree
 _TRIES = 30
 #: Texts up to so many bytes go along with the tree that names them; others are sent alone, as base64.
 _INLINE = 256 * 1024
+
+#: Pauses, in seconds, before a blob that is not there is asked for again.
+_PATIENCE = (0.5, 1.0, 2.0)
+#: Seconds after which what GitHub did not show at the first look and does not show now is not kept.
+_BELIEVED = 120.0
+#: Blobs that were missed and are remembered.
+_MISSED = 1_000
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 
@@ -50,6 +57,8 @@ class Blobs:
         self._artifacts: dict[str, str] = {}
         #: The commit that holds what was stored last.
         self.kept_in: str | None = None
+        #: Blobs that GitHub did not show → when that was seen first.
+        self._missed: dict[str, float] = {}
 
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         """Store blobs, and give their names. Raises `Unavailable`."""
@@ -98,8 +107,39 @@ class Blobs:
             parent = now
         raise Unavailable(f"{ref} of {self._store} was moved by others at every try; try again")
 
+    def days(self) -> dict[str, str]:
+        """The days of which blobs are kept → the commit that keeps them. Raises `Unavailable`."""
+        return self._git.refs(ARTIFACT_REFS)
+
+    def drop_day(self, day: str, version: str) -> bool:
+        """Keep the blobs of a day no longer; False when they are not as in ``version``.
+
+        GitHub compares nothing when it removes a ref, and nobody adds to a day that is long over.
+        """
+        ref = artifact_ref(day)
+        return self._git.ref(ref) == version and self._git.delete(ref).moved is Moved.DONE
+
     def kept(self, name: str) -> bytes | None:
-        """A blob by its name, or None. Raises `Unavailable`."""
+        """A blob by its name, or None when GitHub has not shown it for a while. Raises `Unavailable`.
+
+        One that was kept a moment ago may be missing in a copy of GitHub's that lags behind.
+        """
         if not _OBJECT_ID.fullmatch(name) or not int(name, 16):
             return None
-        return self._folder.objects.blob(pygit2.Oid(hex=name))
+        oid = pygit2.Oid(hex=name)
+        for pause in (*_PATIENCE, None):
+            data = self._folder.objects.blob(oid)
+            if data is not None:
+                self._missed.pop(name, None)
+                return data
+            now = self._clock.now()
+            if now - self._missed.setdefault(name, now) >= _BELIEVED:
+                return None
+            if pause is not None:
+                self._clock.sleep(pause)
+        while len(self._missed) > _MISSED:
+            del self._missed[next(iter(self._missed))]
+        raise Unavailable(
+            f"{self._store} does not show the blob {name}: it was pruned, or it is not to be seen "
+            f"everywhere yet; try again in {_BELIEVED:.0f} s"
+        )

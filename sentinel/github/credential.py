@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from sentinel.github.errors import NoCredentials
+from sentinel.model.redaction import READ
 from sentinel.store.credentials import TOKEN, TOKEN_FILE
 
 APP_ID = "SENTINEL_GITHUB_APP_ID"
@@ -70,10 +71,11 @@ class Credential:
 
 
 def checked(token: str, described: str) -> str:
-    """The token, if it can be one. Raises `NoCredentials`."""
+    """The token, if it can be one; from now on it is kept out of texts. Raises `NoCredentials`."""
     if not _TOKEN.fullmatch(token):
         problem = "holds no token" if not token else "holds what is no token"
         raise NoCredentials(f"{described} {problem}; put a token of GitHub there, alone on its first line")
+    READ.remember(token)
     return token
 
 

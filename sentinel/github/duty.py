@@ -20,7 +20,7 @@ from sentinel.fleet.duty import Duty, Post
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader
 from sentinel.fleet.why import why
-from sentinel.github import feed, files, outbox
+from sentinel.github import feed, outbox
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.budget import UNLIMITED, MirrorShare
@@ -28,7 +28,8 @@ from sentinel.github.commands import command
 from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Case, Decision, Later, Look, Rules
+from sentinel.github.intake import Case, Decision, Later, Look, NotYet, Rules
+from sentinel.github.merged import Merged
 from sentinel.github.place import locate
 from sentinel.github.purse import Purse
 from sentinel.github.records import OutboxEntry, Seen
@@ -42,10 +43,10 @@ from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transact
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for a folder of files that was not there.
-_FOLDER_PAUSE = 300.0
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
+#: Seconds for which it is waited for what GitHub does not tell yet, such as who put a label on an issue.
+PATIENCE = 180.0
 #: Tries of a batch of which something moved.
 _TRIES = 3
 #: Shortest pause, in seconds, between two steps that have more to do.
@@ -96,12 +97,14 @@ class IssueDuty(Duty):
         self._asked_me = False
         #: Where the next look goes on; None until it was read from the store.
         self._seen: Seen | None = None
-        self._no_folder_until = float("-inf")
+        self._merged = Merged(hub, repository, self._tenure, self._clock)
         budget = post.place.budget
         self._governor = budget if isinstance(budget, Governor) else None
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
+        #: Issues of which GitHub does not tell yet what a decision turns on → since when, by our clock.
+        self._waiting: dict[int, float] = {}
         #: Why an issue could not be judged in this step.
         self._trouble: StoreError | None = None
         self._voice = Voice(
@@ -141,6 +144,7 @@ class IssueDuty(Duty):
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
+            self._waiting.clear()
             self._notes.clear()
             return self._pause
 
@@ -191,12 +195,16 @@ class IssueDuty(Duty):
             finished = self._take_in(news, hints)
             self._make_right(recognition, news)
             if finished:
-                self._seen = dataclasses.replace(news.seen, rev=self._since().rev, tx=self._since().tx)
+                # Whoever goes on after us finds those again that have to wait.
+                seen = news.seen_without(self._waiting.keys())
+                self._seen = dataclasses.replace(seen, rev=self._since().rev, tx=self._since().tx)
+            finished = finished and news.whole
         except BaseException:
             with self._mutex:
                 self._hints |= hints
             raise
-        self._take_in_files()
+        snapshot = self._store.read()
+        self._commit(snapshot, self._merged.look(snapshot, self._rules()))
         return finished
 
     @property
@@ -234,12 +242,16 @@ class IssueDuty(Duty):
                 except Later:
                     later.append(look)
                     continue
+                except NotYet:
+                    self._waiting.setdefault(look.number, self._clock.now())
+                    continue
                 except StoreError as error:
                     # What was decided lands, or a look at more than GitHub answers in a minute never would.
                     failures.append(error)
                     if isinstance(error, Limited | Unauthorised) or len(failures) >= _FAILURES:
                         break
                     continue
+                self._waiting.pop(look.number, None)
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
@@ -264,7 +276,7 @@ class IssueDuty(Duty):
         for comment in news.comments:
             if command(comment.body) is not None:
                 commands.setdefault(comment.issue, []).append(comment)
-        for number in sorted(issues.keys() | commands.keys() | hints):
+        for number in sorted(issues.keys() | commands.keys() | hints | self._waiting.keys()):
             if number not in issues or number in hints:
                 # A command is heeded on what its issue says now.
                 issues[number] = ask.issue(number)
@@ -290,6 +302,7 @@ class IssueDuty(Duty):
             nonce=self._post.ids.nonce(),
             wall=self._clock.wall(),
             undecided=undecided,
+            patient=self._clock.now() - self._waiting.get(look.number, self._clock.now()) < PATIENCE,
         )
 
     def _tell_of_refusal(self, look: Look, ask: Enquiry, reason: str) -> None:
@@ -348,30 +361,6 @@ class IssueDuty(Duty):
         self._push_at = self._clock.now() + self._push_pause
         return outcomes[: len(transactions)]
 
-    # -- files ------------------------------------------------------------------------------------------
-
-    def _take_in_files(self) -> None:
-        if self._clock.now() < self._no_folder_until:
-            return
-        listing = files.listing(self._hub, self._path)
-        if listing is None:
-            self._no_folder_until = self._clock.now() + _FOLDER_PAUSE
-            listing = files.Listing({})
-        snapshot = self._store.read()
-        known = files.known_paths(snapshot)
-        rules, wall = self._rules(), self._clock.wall()
-        batch: list[Transaction | None] = []
-        for path, sha in listing.files.items():
-            # What is wrong with one may be right by now: a worker joined, or what it is to run after came.
-            if path not in known or known[path].blob != sha or known[path].problem is not None:
-                data = files.content(self._hub, self._path, sha)
-                change = self._tenure.guarded(snapshot)
-                taken = files.take_in(change, snapshot, path, sha, data, rules=rules, wall=wall)
-                batch.append(taken)
-        for path in sorted(known.keys() - listing.files.keys()) if listing.whole else ():
-            batch.append(files.withdraw(self._tenure.guarded(snapshot), snapshot, path, wall=wall))  # noqa: PERF401
-        self._commit(snapshot, [transaction for transaction in batch if transaction is not None])
-
     # -- saying -----------------------------------------------------------------------------------------
 
     def _make_right(self, recognition: outbox.Recognition, news: feed.News) -> None:
@@ -416,7 +405,7 @@ def duties(post: Post) -> Sequence[Duty]:
     environ = post.place.environ
     place = locate(post.place.url, environ)
     api = connect(place, ApiOptions(environ=environ))
-    redactor = Redactor([*secrets_of(environ), api.token()])
+    redactor = Redactor(secrets_of(environ))
     return [IssueDuty(post, api, place.path, Options.of(post.place.settings), redactor)]
 
 

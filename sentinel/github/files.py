@@ -1,7 +1,8 @@
 """Files as tasks: ``.sentinel/tasks/*.json`` on the default branch. What is merged is approved.
 
 Whoever may merge to the default branch has said so by merging: review is GitHub's own, by pull request and
-branch protection. A file that changes is a new run, of the new text; one that is removed is withdrawn.
+branch protection. A file that changes is a new run, of the new text; one that is removed is withdrawn. From
+which commit files are read, `sentinel.github.branch` says.
 """
 
 from __future__ import annotations
@@ -31,47 +32,18 @@ from sentinel.store.transact import Change
 
 log = logging.getLogger(__name__)
 
-#: The folder of files that ask for tasks.
-FOLDER = ".sentinel/tasks"
-#: GitHub lists so many files of a folder, and no more.
-_MOST_LISTED = 1_000
 _RESERVED = re.compile(r"issue-[0-9]+")
-_SHA = re.compile(r"[0-9a-f]{40,64}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Listing:
-    """The files of the folder on the default branch."""
+def content(hub: Hub, repository: str, sha: str) -> bytes | str | None:
+    """The bytes of a file by git's name for them, or why they are no task. Raises store errors.
 
-    #: Path → git's name of the content.
-    files: Mapping[str, str]
-    #: Whether these are all, so that a file that is not among them is gone.
-    whole: bool = True
-
-
-def listing(hub: Hub, repository: str) -> Listing | None:
-    """What is in the folder; None when there is none. Raises store errors."""
-    try:
-        body = hub.get(f"{repository}/contents/{FOLDER}").body
-    except Missing:
-        return None
-    found: dict[str, str] = {}
-    items = body if isinstance(body, list) else []
-    for item in items:
-        if not isinstance(item, Mapping) or item.get("type") != "file":
-            continue
-        path, sha = item.get("path"), item.get("sha")
-        if isinstance(path, str) and path.endswith(".json") and isinstance(sha, str) and _SHA.fullmatch(sha):
-            found[path] = sha
-    return Listing(found, whole=len(items) < _MOST_LISTED)
-
-
-def content(hub: Hub, repository: str, sha: str) -> bytes | str:
-    """The bytes of a file by git's name for them, or why they are no task. Raises store errors."""
+    None when GitHub does not show them yet.
+    """
     try:
         body = hub.get(f"{repository}/git/blobs/{sha}").body
     except Missing:
-        return "its content is gone"
+        return None
     if not isinstance(body, Mapping) or body.get("encoding") != "base64":
         return "its content cannot be read"
     size = body.get("size")

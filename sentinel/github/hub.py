@@ -7,9 +7,12 @@ back was written by anybody: each value is read by type, and what is not as docu
 from __future__ import annotations
 
 import dataclasses
+import enum
+import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
+from sentinel.clock import from_rfc3339
 from sentinel.github.errors import Declined, Missing, Unauthorised
 from sentinel.github.trust import Person, permission_of, person_of
 
@@ -17,6 +20,17 @@ from sentinel.github.trust import Person, permission_of, person_of
 LABEL = "sentinel"
 #: What the labels of states begin with.
 STATE_LABEL = "sentinel:"
+#: Events of an issue that are read; of one with more it is not told who did what.
+_MOST_EVENTS = 2_000
+
+
+class Untold(enum.Enum):
+    """Stands where GitHub does not tell who did what is to be seen: it tells of events late."""
+
+    UNTOLD = "untold"
+
+
+UNTOLD: Final = Untold.UNTOLD
 
 
 class Answer(Protocol):
@@ -49,6 +63,8 @@ class Issue:
     labels: frozenset[str]
     created_at: str
     updated_at: str
+    #: When it was closed; empty while it is open.
+    closed_at: str = ""
 
     @property
     def labelled(self) -> bool:
@@ -96,6 +112,7 @@ def issue_of(raw: object) -> Issue | None:
         labels=frozenset(name.lower() for name in names if isinstance(name, str)),
         created_at=_text(raw.get("created_at")),
         updated_at=_text(raw.get("updated_at")),
+        closed_at=_text(raw.get("closed_at")),
     )
 
 
@@ -118,6 +135,15 @@ def comment_of(raw: object) -> Comment | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reopening:
+    """An event in which an issue was opened again."""
+
+    id: int
+    #: None for an account that is gone.
+    by: Person | None
 
 
 class Enquiry:
@@ -146,26 +172,39 @@ class Enquiry:
                 self._permissions[person.id] = "unknown (these credentials may not ask for it)"
         return self._permissions[person.id]
 
-    def labelled_by(self, issue: Issue) -> Person | Literal["author"] | None:
-        """Who put our label on an issue last; None when that account is gone.
+    def labelled_by(self, issue: Issue) -> Person | Literal[Untold.UNTOLD] | None:
+        """Who put our label on an issue that has it; None when that account is gone.
 
-        GitHub tells of a label that was there from the beginning as its author's; not everything that
-        speaks GitHub's language tells of it at all.
+        `UNTOLD` while the events do not end in that: those of labels that an issue was opened with are told
+        of, too, but as everything else they are told of late.
         """
         for event in reversed(self._of(issue.number)):
             label = event.get("label")
             name = label.get("name") if isinstance(label, Mapping) else None
             # GitHub tells labels apart without regard to case.
-            if event.get("event") == "labeled" and isinstance(name, str) and name.lower() == LABEL:
+            if not isinstance(name, str) or name.lower() != LABEL:
+                continue
+            if event.get("event") == "labeled":
                 return person_of(event.get("actor"))
-        return "author"
+            if event.get("event") == "unlabeled":
+                break
+        return UNTOLD
 
-    def reopened_by(self, number: int) -> Person | None:
-        """Who opened an issue again last; None when that is not known."""
+    def reopened_by(self, number: int, *, after: int, closed_at: str) -> Reopening | Literal[Untold.UNTOLD]:
+        """Who opened an issue again that is open.
+
+        It is an event past the one numbered ``after``, which was heeded, and no earlier than ``closed_at``,
+        when the issue was seen closed last. `UNTOLD` while the events do not end in such a one.
+        """
         for event in reversed(self._of(number)):
+            if event.get("event") == "closed":
+                break
             if event.get("event") == "reopened":
-                return person_of(event.get("actor"))
-        return None
+                at, found = _text(event.get("created_at")), event.get("id")
+                if type(found) is int and found > after and not earlier(at, closed_at):
+                    return Reopening(found, person_of(event.get("actor")))
+                break
+        return UNTOLD
 
     def issue(self, number: int) -> Issue | None:
         """An issue by its number; None when it is gone, or moved to another repository."""
@@ -178,9 +217,24 @@ class Enquiry:
 
     def _of(self, number: int) -> list[Mapping[str, Any]]:
         if number not in self._events:
-            events = self._hub.pages(f"{self._path}/issues/{number}/events")
-            self._events[number] = [event for event in events if isinstance(event, Mapping)]
+            listed = self._hub.pages(f"{self._path}/issues/{number}/events")
+            events = list(itertools.islice(listed, _MOST_EVENTS + 1))
+            # The newest are the last; without them, all others say nothing.
+            told = events if len(events) <= _MOST_EVENTS else []
+            self._events[number] = [event for event in told if isinstance(event, Mapping)]
         return self._events[number]
+
+
+def earlier(stamp: str, other: str) -> bool:
+    """Whether one time of GitHub's is before another; what is no time is before every one that is."""
+    try:
+        moment = from_rfc3339(other)
+    except ValueError:
+        return False
+    try:
+        return from_rfc3339(stamp) < moment
+    except ValueError:
+        return True
 
 
 def myself(hub: Hub) -> int | None:

@@ -8,6 +8,7 @@ transaction: the task, what is known of the issue, and the entry of the outbox f
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 from sentinel.clock import from_rfc3339, rfc3339
@@ -17,7 +18,7 @@ from sentinel.fleet.tasks import write_task
 from sentinel.fleet.view import load_task
 from sentinel.github.block import draft, read_body
 from sentinel.github.commands import Command, command
-from sentinel.github.hub import Comment, Enquiry, Issue
+from sentinel.github.hub import UNTOLD, Comment, Enquiry, Issue, earlier
 from sentinel.github.records import IssueRecord, OutboxEntry, digest
 from sentinel.github.trust import Policy, Verdict, may_command, may_run, may_start
 from sentinel.model import approval, layout
@@ -67,6 +68,10 @@ class Later(Exception):
     """An issue can only be judged when another one of the same look was: its task runs after that one's."""
 
 
+class NotYet(Exception):
+    """GitHub does not tell yet what the decision turns on: it is to be looked at again."""
+
+
 class Case:
     """One issue, in one snapshot. Asks GitHub for facts only where a decision turns on them."""
 
@@ -82,6 +87,7 @@ class Case:
         nonce: str,
         wall: float,
         undecided: frozenset[str] = frozenset(),
+        patient: bool = False,
     ) -> None:
         self._change = change
         self._snapshot = snapshot
@@ -93,6 +99,8 @@ class Case:
         self._wall = wall
         #: Tasks of issues that are decided on the same snapshot.
         self._undecided = undecided
+        #: Whether what GitHub does not tell yet may still be waited for.
+        self._patient = patient
         self._id = layout.issue_task(look.number)
         key = layout.issue_key(look.number)
         stored = snapshot.get(key)
@@ -103,18 +111,22 @@ class Case:
         self._notes: list[str] = []
 
     def decide(self) -> Decision:
-        """What to write. Raises `Later`, `BadRecord` for what cannot be read, and store errors."""
+        """What to write. Raises `Later`, `NotYet`, `BadRecord` for what cannot be read, and store errors."""
         issue = self._look.issue
         if self._stored is None and (issue is None or not issue.labelled or not issue.open):
             return Decision(transaction=None)
         if issue is not None:
+            if self._patient and earlier(issue.updated_at, self._record.updated_at):
+                raise NotYet
             # What is closed, or has no label any more, asks for nothing new; it is judged when it asks again.
             asks = issue.open and issue.labelled
             if digest(issue.body) != self._record.body and (self._task is not None or asks):
                 self._judge(issue)
             if issue.open != self._record.open:
-                self._record = dataclasses.replace(self._record, open=issue.open)
-                self._turned(opened=issue.open)
+                self._turned(issue)
+                self._record = dataclasses.replace(
+                    self._record, open=issue.open, closed_at=issue.closed_at or self._record.closed_at
+                )
         again = self._heed_all()
         return Decision(transaction=self._transaction(), again=again)
 
@@ -221,10 +233,15 @@ class Case:
         if not author.allowed:
             return author
         by = self._ask.labelled_by(issue)
-        if by == "author" or (by is not None and issue.author is not None and by.id == issue.author.id):
-            return author
-        assert not isinstance(by, str)
+        if by is UNTOLD:
+            self._wait()
+            return may_start(author, None)
         return may_start(author, may_run(by, self._ask.permission(by), self._rules.policy))
+
+    def _wait(self) -> None:
+        """What GitHub does not tell is waited for, as long as that is allowed."""
+        if self._patient:
+            raise NotYet
 
     def _ours(self, task: Task) -> bool:
         source = task.source
@@ -232,19 +249,27 @@ class Case:
 
     # -- closing and opening ----------------------------------------------------------------------------
 
-    def _turned(self, *, opened: bool) -> None:
+    def _turned(self, issue: Issue) -> None:
+        """The issue was closed, or opened again, since it was looked at last."""
         task = self._task
         if task is None or not self._ours(task) or self._before is None:
             return
-        if not opened:
+        if not issue.open:
             if not task.ended:
                 self._become(transitions.cancel(task, wall=self._wall, reason="its issue was closed"))
                 self._note(f"cancel {self._id}: its issue was closed")
             return
-        by = self._ask.reopened_by(self._look.number)
-        verdict = may_command(by, self._ask.permission(by), self._rules.policy)
+        record = self._record
+        opening = self._ask.reopened_by(issue.number, after=record.reopened, closed_at=record.closed_at)
+        if opening is UNTOLD:
+            self._wait()
+            why = "GitHub does not tell by whom; comment /retry"
+            self._refuse(f"The issue was opened again, which starts nothing: {why}")
+            return
+        self._record = dataclasses.replace(record, reopened=opening.id)
+        verdict = may_command(opening.by, self._ask.permission(opening.by), self._rules.policy)
         if verdict.allowed:
-            self._again(f"{by} opened the issue again")
+            self._again(f"{opening.by} opened the issue again")
         else:
             self._refuse(f"The issue was opened again, which starts nothing: {verdict.why}")
 
@@ -256,12 +281,12 @@ class Case:
             return any(command(comment.body) is not None for comment in self._look.comments)
         for comment in self._look.comments:
             wanted = command(comment.body)
-            if wanted is None or comment.id <= self._record.heeded:
+            if wanted is None or self._record.has_heeded(comment.id):
                 continue
             if self._task is not self._before:
                 # One step of a task at a time: each of them is a record that others may have seen.
                 return True
-            self._record = dataclasses.replace(self._record, heeded=comment.id)
+            self._record = self._record.heed(comment.id)
             self._heed(comment, wanted)
         return False
 
@@ -304,7 +329,7 @@ class Case:
         elif wanted.spec != spec and not self._was_shown(spec, comment):
             # Whoever writes the issue can find two texts whose hashes begin alike; only all of it says which.
             self._refuse(
-                f"/approve by {who} is not heeded: it was written before this comment showed what is to "
+                f"/approve by {who} is not heeded: it was not written after this comment showed what is to "
                 f"be run; read it again, and write /approve {spec}",
                 approving=True,
             )
@@ -313,14 +338,18 @@ class Case:
             self._note(f"approve {self._id} ({spec[:12]}) by {who}")
 
     def _was_shown(self, spec: str, comment: Comment) -> bool:
-        """Whether our comment showed this specification before somebody wrote theirs, by GitHub's clock."""
+        """Whether our comment showed this specification before somebody wrote theirs, by GitHub's clock.
+
+        That counts whole seconds, so what was written in the same one may have been written before.
+        """
         key = layout.outbox_key(self._look.number)
         stored = self._snapshot.get(key)
         if stored is None:
             return False
         entry = OutboxEntry.load(key, stored)
         try:
-            return entry.shown == spec and from_rfc3339(entry.shown_at) <= from_rfc3339(comment.created_at)
+            shown, written = (math.floor(from_rfc3339(at)) for at in (entry.shown_at, comment.created_at))
+            return entry.shown == spec and shown < written
         except ValueError:
             return False
 
@@ -376,12 +405,14 @@ class Case:
     def _transaction(self) -> Transaction | None:
         if self._record == self._stored and self._task is self._before:
             return None
+        issue = self._look.issue
+        if issue is not None and earlier(self._record.updated_at, issue.updated_at):
+            self._record = dataclasses.replace(self._record, updated_at=issue.updated_at)
         self._change.put(layout.issue_key(self._look.number), self._record)
         if self._task is not self._before and self._task is not None:
             write_task(self._change, self._task)
         key = layout.outbox_key(self._look.number)
         if not self._change.holds(key):
-            issue = self._look.issue
             label = None if issue is None or issue.state_labels else ""
             entry = OutboxEntry(number=self._look.number, nonce=self._nonce, label=label)
             self._change.put(key, entry)

@@ -21,6 +21,8 @@ from sentinel.model.line import one_line
 MAX_NOTICES = 5
 #: Longest notice in characters.
 MAX_NOTICE = 500
+#: Comments of an issue whose commands are remembered one by one.
+MAX_COMMANDS = 200
 
 
 def digest(text: str) -> str:
@@ -42,9 +44,18 @@ class IssueRecord:
     spec: str | None = None
     #: Why it asks for nothing that can be run.
     problem: str | None = None
-    #: Whether it was open when it was looked at last.
+    #: Whether it was open when it was looked at last, and when it was closed last, by GitHub's clock.
     open: bool = True
-    #: The highest number of a comment whose command was heeded or refused: each counts once.
+    closed_at: str = ""
+    #: Number of the event in which it was opened again last, as far as that was heeded or refused.
+    reopened: int = 0
+    #: When what was looked at last was changed last, by GitHub's clock: what is older comes from a copy of
+    #: GitHub's that lags behind.
+    updated_at: str = ""
+    #: Comments whose commands were heeded or refused, in ascending order: each counts once, in whatever order
+    #: GitHub lists them.
+    commands: tuple[int, ...] = ()
+    #: The highest number that `commands` has no room for any more; it and all below it count as heeded.
     heeded: int = 0
     #: ``at`` and ``text`` of the last answers to commands, and of refusals.
     notices: tuple[Mapping[str, str], ...] = ()
@@ -52,6 +63,16 @@ class IssueRecord:
     rev: int = 0
     tx: str = ""
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def has_heeded(self, comment: int) -> bool:
+        """Whether the command in a comment counts no more."""
+        return comment <= self.heeded or comment in self.commands
+
+    def heed(self, comment: int) -> Self:
+        """The record after the command in a comment was heeded, or refused."""
+        commands = sorted({*self.commands, comment})
+        heeded = max(commands[:-MAX_COMMANDS], default=self.heeded)
+        return dataclasses.replace(self, commands=tuple(commands[-MAX_COMMANDS:]), heeded=heeded)
 
     def noticed(self, at: str, text: str) -> Self:
         """The record with one more notice; the same one again is none."""
@@ -65,7 +86,8 @@ class IssueRecord:
         return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return {**flat(self), "notices": [dict(notice) for notice in self.notices]}
+        notices = [dict(notice) for notice in self.notices]
+        return {**flat(self), "commands": list(self.commands), "notices": notices}
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> IssueRecord:
@@ -79,6 +101,10 @@ class IssueRecord:
             spec=fields.maybe_text("spec"),
             problem=fields.maybe_text("problem"),
             open=fields.take("open", bool, True),
+            closed_at=fields.text("closed_at", ""),
+            reopened=fields.count("reopened", 0),
+            updated_at=fields.text("updated_at", ""),
+            commands=fields.numbers("commands"),
             heeded=fields.count("heeded", 0),
             notices=tuple(_notice(fields, item) for item in fields.items("notices")),
             rev=fields.count("rev"),
@@ -224,6 +250,34 @@ class Seen:
         return cls(
             issues=fields.maybe_text("issues"),
             comments=fields.maybe_text("comments"),
+            rev=fields.count("rev"),
+            tx=fields.text("tx"),
+            extra=fields.rest(),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Which commit of the default branch was read last; no older one is read again."""
+
+    commit: str = ""
+
+    rev: int = 0
+    tx: str = ""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        return dataclasses.replace(self, rev=rev, tx=tx)
+
+    def document(self) -> Document:
+        return flat(self)
+
+    @classmethod
+    def load(cls, key: str, document: Mapping[str, Any]) -> Mark:
+        """The record stored under ``key``. Raises `BadRecord` when it is not one."""
+        fields = Fields(key, document)
+        return cls(
+            commit=fields.text("commit"),
             rev=fields.count("rev"),
             tx=fields.text("tx"),
             extra=fields.rest(),

@@ -120,6 +120,9 @@ class Sessions:
             now = self._git.ref(SESSION_REFS + name)
             if (ABSENT if now is None else now) == expect:
                 return None
+            if now is not None and expect is not ABSENT and now in self._git.commit(expect).parents:
+                # A copy that lags behind shows what was there before.
+                return None
             landed = now is not None and (now == sha or sha in self._git.commit(now).parents)
         except StoreError as error:
             if doubtful:
@@ -131,16 +134,13 @@ class Sessions:
         ref = SESSION_REFS + name
         if expect is ABSENT:
             return Committed("") if self._git.ref(ref) is None else Conflicted((name,))
-        closed = expect
         if not self._is_closed(expect):
-            sealed = self._swap(name, f"{_CLOSED}\n\n{self._ids.nonce()}\n", expect)
-            if isinstance(sealed, Conflicted):
-                return sealed
-            closed = sealed.revision
+            closed = self._swap(name, f"{_CLOSED}\n\n{self._ids.nonce()}\n", expect)
+            if isinstance(closed, Conflicted):
+                return closed
         for _ in self._attempts(_TRIES):
-            # Nobody beats upon a closed session, and its name is never used for another one.
-            if self._git.ref(ref) != closed:
-                return Committed("")
+            # Nobody beats upon a closed session, and its name is never used for another one. So it is not
+            # looked for first: a copy that lags behind would show a beat before it was closed, or nothing.
             try:
                 verdict = self._git.delete(ref)
             except OutcomeUnknown:

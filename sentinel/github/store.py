@@ -38,6 +38,7 @@ from sentinel.store.base import (
     Register,
     Store,
     Transaction,
+    Version,
     Written,
     land,
     message,
@@ -348,6 +349,12 @@ class ApiStore(Store):
 
     def kept(self, name: str) -> bytes | None:
         return self._blobs.kept(name)
+
+    def days(self) -> dict[str, Version]:
+        return self._blobs.days()
+
+    def drop_day(self, day: str, version: Version) -> bool:
+        return self._blobs.drop_day(day, version)
 
     # -- waiting --------------------------------------------------------------------------------------
 

@@ -95,11 +95,13 @@ def may_command(person: Person | None, permission: str, policy: Policy) -> Verdi
 def may_start(author: Verdict, labeller: Verdict | None) -> Verdict:
     """Whether an issue runs as it was opened. A label is a request: it adds nothing to what its author may.
 
-    Who put it there counts all the same (``labeller``; None when its author did): an issue that merely talks
-    about a task is not run because somebody labelled it who may run nothing.
+    Who put it there counts all the same (``labeller``; None when GitHub does not tell who that was): an issue
+    that merely talks about a task is not run because somebody labelled it who may run nothing.
     """
-    if not author.allowed or labeller is None or labeller.allowed:
+    if not author.allowed:
         return author
-    return Verdict(
-        False, f"its label is not its author's, and who put it there may run nothing: {labeller.why}"
-    )
+    if labeller is None:
+        return Verdict(False, "GitHub does not tell who put its label there")
+    if labeller.allowed:
+        return author
+    return Verdict(False, f"who put its label there may run nothing: {labeller.why}")

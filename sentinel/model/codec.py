@@ -288,6 +288,13 @@ class Fields:
             raise self.bad(f"the field {name!r} is not a list of texts")
         return tuple(value)
 
+    def numbers(self, name: str) -> tuple[int, ...]:
+        """A field that is a list of counts; absent means empty."""
+        value = self.take(name, list, [])
+        if not all(type(item) is int and 0 <= item <= MAX_COUNT for item in value):
+            raise self.bad(f"the field {name!r} is not a list of counts")
+        return tuple(value)
+
     def items(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of a list field; absent means none."""
         for item in self.take(name, list, []):

@@ -13,9 +13,11 @@
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
 ``github/seen``        up to when GitHub's lists were read
+``github/mark``        which commit of the default branch was read last
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
 ``scaling``            what the scaler remembers
 ``alerts``             what is wrong with the fleet, and since when
+``retention``          how the time is counted for which ended tasks are kept, and what goes next
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
 ``door``               who joined last, where joins are spread over time
@@ -38,6 +40,7 @@ LOCK_FLOOR = "locks/.floor"
 SCALING = "scaling"
 ALERTS = "alerts"
 DOOR = "door"
+RETENTION = "retention"
 
 TASKS = "tasks/"
 DONE = "done/"
@@ -53,6 +56,7 @@ ISSUES = "github/issues/"
 OUTBOX = "github/outbox/"
 FILES = "github/files/"
 SEEN = "github/seen"
+MARK = "github/mark"
 #: The lock whose holder deals with issues and files; one peer at a time.
 INTAKE_LOCK = "github.intake"
 #: Stands for all workers that were forgotten when they left; no id begins like this.

@@ -1,20 +1,23 @@
 """Takes secrets out of text that leaves the machine: what a task printed, said, or returned.
 
-Two ways to know a secret: by its value, where the daemon holds it, and by its shape, where the issuer gives
-its tokens one. Neither is complete, and no redactor is: a secret that is printed in pieces, or encoded,
-passes. The first defence is that tasks are given no secrets.
+Two ways to know a secret: by its value, where the daemon holds or has read it, and by its shape, where the
+issuer gives its tokens one. Neither is complete, and no redactor is: a secret that is printed in pieces, or
+encoded, passes. The first defence is that tasks are given no secrets.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 #: What stands where a secret stood.
 MASK = "[redacted]"
 #: A shorter value would be found in half of all words.
 _MIN_SECRET = 8
+#: So many of the secrets that were read are known: with a new one each hour, those of ten days.
+_REMEMBERED = 256
 #: Variables whose names say that their values are secrets.
 _SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PRIVATE_KEY|API_KEY|CREDENTIALS?)$")
 
@@ -54,18 +57,43 @@ _BEGINNINGS = (
 )
 
 
-class Redactor:
-    """Takes out the ``secrets`` given, and whatever has the shape of one."""
+class Secrets:
+    """Secrets that were read somewhere, such as tokens of a file that is replaced now and then. Thread-safe.
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # The longest first: one may hold another.
-        self._secrets = sorted(
-            {text for text in secrets if len(text) >= _MIN_SECRET}, key=lambda text: (-len(text), text)
-        )
+    One that has been replaced stays: what was printed while it was good may come later.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: The newest `_REMEMBERED`, the oldest first.
+        self._values: tuple[str, ...] = ()
+
+    def remember(self, secret: str) -> None:
+        """From now on ``secret`` is taken out of texts."""
+        if len(secret) < _MIN_SECRET or secret in self._values:
+            return
+        with self._lock:
+            self._values = (*(value for value in self._values if value != secret), secret)[-_REMEMBERED:]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+
+#: What this process has read: whoever reads a secret has it remembered here, and every redactor knows it.
+READ: Final = Secrets()
+
+
+class Redactor:
+    """Takes out the ``secrets`` given, those that were read, and whatever has the shape of one."""
+
+    def __init__(self, secrets: Iterable[str] = (), *, read: Secrets = READ) -> None:
+        self._secrets = frozenset(text for text in secrets if len(text) >= _MIN_SECRET)
+        self._read = read
 
     def text(self, text: str) -> str:
         """``text`` with `MASK` for each secret."""
-        for secret in self._secrets:
+        # The longest first: one may hold another.
+        for secret in sorted(self._secrets.union(self._read), key=lambda text: (-len(text), text)):
             text = text.replace(secret, MASK)
         text = _KEY.sub(MASK, text)
         if any(beginning in text for beginning in _BEGINNINGS):

@@ -30,6 +30,9 @@ _URGENCY = {priority: number for number, priority in enumerate(PRIORITIES)}
 Cause = Literal["error", "timeout", "memory", "lost", "drained", "cancelled"]
 CAUSES: tuple[Cause, ...] = ("error", "timeout", "memory", "lost", "drained", "cancelled")
 
+#: The affinity label that demands a region of the worker.
+REGION = "region"
+
 #: After so many losses of its worker a task runs alone on its worker.
 ALONE_AFTER = 3
 #: So many more losses while alone make it dead.
@@ -136,6 +139,8 @@ class Task:
     #: ``commit`` that holds the blob under its name.
     log: Mapping[str, Any] | None = None
     history: tuple[Event, ...] = ()
+    #: The retention's mark when its last run ended; 0 while it has not, or when there was none yet.
+    mark: int = 0
 
     rev: int = 0
     tx: str = ""
@@ -221,6 +226,7 @@ class Task:
             exit_code=fields.take("exit_code", (int, type(None)), None),
             log=fields.take("log", (dict, type(None)), None),
             history=tuple(_load_event(Fields(key, item)) for item in fields.items("history")),
+            mark=fields.count("mark", 0),
             rev=fields.count("rev"),
             tx=fields.text("tx"),
             extra=fields.rest(),

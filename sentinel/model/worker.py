@@ -41,6 +41,8 @@ class Worker:
     max_tasks: int = 1
     #: Task types that it runs.
     types: tuple[str, ...] = ()
+    #: Task types that its configuration names and nothing on its machine implements; it takes none of them.
+    unimplemented: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     #: Size of its machine; 0 where a version that did not say registered it.
     cpu_cores: int = 0
@@ -80,6 +82,7 @@ class Worker:
             role=fields.maybe_text("role"),
             max_tasks=fields.count("max_tasks", 1),
             types=fields.texts("types"),
+            unimplemented=fields.texts("unimplemented"),
             capabilities=fields.texts("capabilities"),
             cpu_cores=fields.count("cpu_cores", 0),
             memory_mb=fields.count("memory_mb", 0),

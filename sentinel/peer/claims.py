@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
+from sentinel.fleet.backlog import Backlog
 from sentinel.fleet.balancers import Candidate, assign
-from sentinel.fleet.candidates import ready
-from sentinel.fleet.dependencies import waiting_for
-from sentinel.fleet.eligibility import REGION
 from sentinel.fleet.hints import hints
 from sentinel.fleet.planning import kept
 from sentinel.fleet.queue import in_order
 from sentinel.fleet.view import View
-from sentinel.model.layout import TASKS
 from sentinel.model.task import Task
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.patience import ITS_COORDINATOR, Patience
 
+#: How many ready tasks of a kind are looked at: so many, and so many for each worker and each of its slots.
+_LEAST, _WINDOW = 64, 4
+
+
+class InHand(Protocol):
+    """What a peer has in hand already."""
+
+    @property
+    def running(self) -> set[str]:
+        """Ids of its tasks."""
+
+    @property
+    def busy(self) -> int:
+        """Slots that are taken."""
+
+    def ahead(self, types: Iterable[str]) -> int:
+        """How many tasks of these types, in their order, may be claimed beyond the slots that are free."""
+
 
 class Chooser:
-    """Remembers since when each waiting task was seen as it is, and picks."""
+    """Keeps what waits from look to look, and picks."""
 
     def __init__(self, options: PeerOptions) -> None:
         self._options = options
-        #: Task → (rev, reply of the first look that showed it).
-        self._since: dict[str, tuple[int, float]] = {}
-        #: The view of the last look, by its number; whether it showed nothing for this worker.
-        self._number = 0
-        self._idle = False
-        self._backing_off: list[Task] = []
+        self._backlog = Backlog()
         self._sent = 0.0
-        self._due: list[float] = []
         self._passed_by: dict[str, int] = {}
         self._patience = Patience()
         self._reply = 0.0
@@ -46,81 +56,65 @@ class Chooser:
     def look(self, view: View, *, sent: float, reply: float) -> None:
         """Take in one look at the state, sent and replied at these times on this machine's clock."""
         self._sent, self._reply = sent, reply
-        if view.number != self._number:
-            self._take_in(view, reply)
-        self._due = [
-            self._since[task.id][1] + task.backoff
-            for task in self._backing_off
-            if self.waited(task) < task.backoff
-        ]
-        self.nothing_waits = self._idle
-
-    def _take_in(self, view: View, reply: float) -> None:
-        """Another view than at the last look."""
-        if view.number == self._number + 1:
-            moved = [key[len(TASKS) :] for key in view.moved]
-        else:
-            # What moved in a view that was never looked at does not show in this one.
-            moved = [*self._since, *view.pending]
-        self._number = view.number
-        for name in moved:
-            task, known = view.pending.get(name), self._since.get(name)
-            if task is None:
-                self._since.pop(name, None)
-            elif known is None or known[0] != task.rev:
-                self._since[name] = (task.rev, reply)
-        self._backing_off = [task for task in view.pending.values() if task.backoff]
+        self._backlog.look(view, sent=sent, reply=reply)
         me = view.workers.get(self._options.worker)
         region = None if me is None else me.region
-        self._idle = not any(
-            task.type in self._options.types
-            and task.affinity.get(REGION, region) == region
-            and not waiting_for(task, view.task)
-            for task in view.pending.values()
-        )
+        self.nothing_waits = not self._backlog.waits_for(self._options.types, region)
 
     def pass_by(self, task_id: str, rev: int) -> None:
         """Do not choose this version of a task again: the store refused its claim for good."""
         self._passed_by[task_id] = rev
 
-    def waited(self, task: Task) -> float:
-        """Seconds for which the task's record was seen unchanged."""
-        known = self._since.get(task.id)
-        return max(0.0, self._sent - known[1]) if known is not None and known[0] == task.rev else 0.0
-
     def next_due(self, now: float) -> float:
         """Seconds until the next backoff is over."""
-        return max(0.0, min(self._due, default=float("inf")) - now)
+        return self._backlog.next_due(now)
+
+    def doomed(self) -> list[Task]:
+        """Waiting tasks that were to run after something that ended without being done."""
+        return self._backlog.doomed()
+
+    def needs(self, task_id: str) -> bool:
+        """Whether any waiting task was to run after that one."""
+        return self._backlog.needs(task_id)
 
     def waiting(self, view: View) -> list[Task]:
-        """Tasks that are ready to be taken, in the order of the queue."""
-        return list(in_order(task for task in ready(view, self.waited) if self._may_choose(task)))
+        """Tasks that are ready to be taken, in the order of the queue.
+
+        Of a long queue only the first of each kind: more than there are slots cannot be given out now.
+        """
+        slots = sum(worker.max_tasks for worker in view.workers.values())
+        window = _LEAST + _WINDOW * (slots + len(view.workers))
+        found = {task.id: task for task in self._backlog.first(window, self._may_choose)}
+        for name in hints(view):
+            task = self._backlog.may_start(name)
+            if task is not None and self._may_choose(task):
+                found[name] = task
+        return list(in_order(found.values()))
 
     def choose(
         self,
         view: View,
         waiting: Sequence[Task],
         workers: Sequence[Candidate],
-        running: set[str],
+        work: InHand,
         *,
         led: bool,
         patience: float,
     ) -> list[Task]:
-        """Tasks to claim, most urgent first; never more than there are slots to start them in at once.
+        """Tasks to claim, most urgent first: as many as there are free slots, and what may be taken ahead.
 
         ``waiting`` are those that are ready, in their order, ``workers`` all that take tasks. ``led`` tells
         whether somebody who assigns tasks to this peer is there, so that tasks are left to its hints at
         first. A task is left to whose turn it is for ``patience`` seconds.
         """
         me = self._options.worker
-        slots = self._options.max_tasks - len(running)
+        running, busy = work.running, work.busy
+        slots = max(0, self._options.max_tasks - busy)
+        ahead = work.ahead(task.type for task in waiting[slots:])
+        slots += ahead
         if slots <= 0 or not waiting or any(view.tasks[name].alone for name in running if name in view.tasks):
             return []
-        workers = [
-            # My own processes are known better than my records, which still show what just ended.
-            dataclasses.replace(worker, active=len(running)) if worker.id == me else worker
-            for worker in workers
-        ]
+        workers = [self._seen_by_me(worker, busy, ahead) for worker in workers]
         passed = self._patience.passed(waiting, self._sent, grace=patience)
         meant = kept(hints(view), waiting, workers) if self._options.pattern != "peer_to_peer" else {}
         meant = {task: worker for task, worker in meant.items() if worker not in passed.get(task, ())}
@@ -141,6 +135,17 @@ class Chooser:
         others_turn = {task: who for task, who in (left | meant | shared).items() if who != me}
         self._patience.meant(others_turn, waiting, self._reply)
         return self._startable([task for task in waiting if task.id in mine], len(running), slots)
+
+    def _seen_by_me(self, worker: Candidate, busy: int, ahead: int) -> Candidate:
+        """A worker with the room that it has for tasks beyond its slots, as far as that can be known."""
+        if worker.id == self._options.worker:
+            # My own processes are known better than my records, which still show what just ended.
+            return dataclasses.replace(worker, active=busy, max_tasks=self._options.max_tasks + ahead)
+        if ahead and (worker.active == 0 or worker.active > worker.max_tasks):
+            # It takes ahead as I do, or would: it is left its part.
+            room = worker.max_tasks + ahead
+            return dataclasses.replace(worker, active=min(worker.active, worker.max_tasks), max_tasks=room)
+        return worker
 
     def _startable(self, mine: Sequence[Task], busy: int, slots: int) -> list[Task]:
         chosen: list[Task] = []

@@ -53,8 +53,8 @@ def outcome_of(end: RunEnd, spec: RunSpec, redactor: Redactor, *, started: bool)
 
     What it printed, said and returned passes the redactor before anybody else sees it.
     """
-    output = redactor.data(_read(Path(spec.log_path), spec.output_limit))
-    left = _result(spec)
+    output = redactor.data(_read(Path(spec.log_path), spec.output_limit)) if end.files else b""
+    left = _result(end, spec)
     cause, message = _judge(end, spec, left)
     value = redactor.value(left.get("result")) if cause is None else None
     message = None if message is None else redactor.text(message)
@@ -106,11 +106,14 @@ def _sentence(end: RunEnd, spec: RunSpec) -> str:
     return end.cause
 
 
-def _result(spec: RunSpec) -> dict[str, Any]:
+def _result(end: RunEnd, spec: RunSpec) -> dict[str, Any]:
     if spec.result_path is None:
         return {}
     try:
-        value = decode(_read(Path(spec.result_path), MAX_RESULT_BYTES + 1024), limit=MAX_RESULT_BYTES + 1024)
+        text = (
+            _read(Path(spec.result_path), MAX_RESULT_BYTES + 1024) if end.left is None else end.left.encode()
+        )
+        value = decode(text, limit=MAX_RESULT_BYTES + 1024)
     except ValueError as error:
         log.warning("run %s left an unreadable result: %s", spec.run, error)
         return {}

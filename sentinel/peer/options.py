@@ -12,6 +12,7 @@ from sentinel.fleet.pacing import ALONE, Pacing, Rhythm, Seen
 from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.model.lease import POLL, LeaseTimes
 from sentinel.model.redaction import Redactor
+from sentinel.model.retention import Terms
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class PeerOptions:
     alerts: Limits | None = None
     #: Seconds between two looks for alerts.
     watch_every: float = 30.0
+    #: How long ended tasks are kept; None where this peer prunes nothing.
+    retention: Terms | None = None
     #: Remove the worker's registration when it leaves (``--ephemeral``).
     forget: bool = False
     #: Takes secrets out of what tasks print, say and return, before it is stored.

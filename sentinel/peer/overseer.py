@@ -51,6 +51,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """These runs had not begun, and will not: they were taken back from their lane."""
+
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """The deadline passed at ``at`` (seconds on CLOCK_BOOTTIME): everything is being killed, for good."""
 
@@ -72,7 +79,7 @@ class Gone:
     status: int
 
 
-Event = Started | Ended | Refused | Fenced | Empty | Gone
+Event = Started | Ended | Refused | Recalled | Fenced | Empty | Gone
 
 
 class Overseer(Protocol):
@@ -92,13 +99,19 @@ class Overseer(Protocol):
         """
 
     def start(self, spec: RunSpec) -> None:
-        """Run ``spec``; the answer is `Started` or `Refused`, or `Ended` alone when it cannot be started."""
+        """Run ``spec``; the answer is `Started` or `Refused`, or `Ended` alone when it cannot be started.
+
+        In a lane it runs after those that were started there before, and is answered by `Ended` or `Refused`.
+        """
 
     def stop(self, run: str, why: StopReason, grace: float) -> None:
         """End a run: SIGTERM to its whole tree, after ``grace`` seconds SIGKILL. `Ended` follows.
 
         Asking again may shorten the grace; the first reason stays. An unknown run is ignored.
         """
+
+    def recall(self, lane: str) -> None:
+        """Take back what waits in a lane behind what runs there; `Recalled` follows, if the lane is there."""
 
     def end(self) -> None:
         """Kill everything at once (cause ``drained``). `Empty` follows."""
@@ -155,6 +168,9 @@ class SupervisorProcess:
     def stop(self, run: str, why: StopReason, grace: float) -> None:
         self._send({"op": "stop", "run": run, "why": why, "grace": grace})
 
+    def recall(self, lane: str) -> None:
+        self._send({"op": "recall", "lane": lane})
+
     def end(self) -> None:
         self._send({"op": "end"})
 
@@ -210,4 +226,6 @@ def _event(message: dict[str, Any]) -> Event:
     kind = message.pop("event")
     if kind == "ended":
         return Ended(RunEnd.from_json(message))
+    if kind == "recalled":
+        return Recalled(tuple(message["runs"]))
     return kinds[kind](**message)

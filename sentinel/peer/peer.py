@@ -11,7 +11,6 @@ import enum
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sentinel.clock import rfc3339
 from sentinel.errors import OutcomeUnknown, StoreError
 from sentinel.fleet import dependencies, failover, registry, tasks
 from sentinel.fleet.balancers import Candidate
@@ -22,7 +21,8 @@ from sentinel.fleet.observer import Observer
 from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
-from sentinel.fleet.view import Reader, View, load_session
+from sentinel.fleet.retention import Companions, alone
+from sentinel.fleet.view import Reader, View
 from sentinel.model.layout import incarnation_key
 from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation
@@ -33,6 +33,8 @@ from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
+from sentinel.peer.pruning import Pruning
+from sentinel.peer.recovery import Recovery
 from sentinel.peer.tempo import Tempo
 from sentinel.peer.work import Counters, Planned, Work
 from sentinel.store.base import (
@@ -79,6 +81,7 @@ class Peer:
         cpu: Callable[[], float] = lambda: 0.0,
         rhythm: Rhythm | None = None,
         errands: Errands | None = None,
+        companions: Companions = alone,
     ) -> None:
         self._options = options
         self._transactor = transactor
@@ -87,13 +90,14 @@ class Peer:
         self._work = work
         self._lease = lease
         self._observer = observer
-        self._proof = proof
+        self._recovery = Recovery(options, incarnation.id, transactor, observer, proof, counters)
         self._housekeeping = housekeeping
         self._reader = Reader()
         self._chooser = Chooser(options)
         self._expiry = Expiry(options.expiry_interval)
         self._coordination = Coordination(options, incarnation.id)
         self._monitor = Monitor(options, transactor.clock)
+        self._pruning = Pruning(options, incarnation.id, transactor.clock, companions)
         self._cpu = cpu
         self._errands = errands
         #: When this peer saw that it is to drain by a deadline, on its own clock.
@@ -103,8 +107,6 @@ class Peer:
         #: A batch whose outcome is unknown: sent again as it is before anything else is decided.
         self._open: list[Planned] = []
         self._in_doubt = False
-        #: Registers that no live incarnation beats in, as far as this peer saw.
-        self._abandoned = Observer()
         self._tempo = Tempo(
             options,
             transactor.clock,
@@ -135,7 +137,14 @@ class Peer:
     def reconfigure(self, options: PeerOptions) -> None:
         """Go on with these options, which differ only in how work is taken and stopped."""
         self._options = options
-        for part in (self._chooser, self._coordination, self._monitor, self._work):
+        for part in (
+            self._chooser,
+            self._coordination,
+            self._recovery,
+            self._monitor,
+            self._pruning,
+            self._work,
+        ):
             part.reconfigure(options)
 
     def drain(self) -> None:
@@ -194,7 +203,9 @@ class Peer:
             self._tempo.missed()
             return self._tempo.pause()
         held_back = not self._decided and self.phase is Phase.WORKING
-        return self._tempo.pause(self._chooser.next_due(self._clock.now()), held_back=held_back)
+        now = self._clock.now()
+        due = min(self._chooser.next_due(now), self._work.next_due(now))
+        return self._tempo.pause(due, held_back=held_back)
 
     @property
     def _my_turn(self) -> bool:
@@ -205,7 +216,7 @@ class Peer:
         return Load(
             rhythm=self._tempo.rhythm,
             status="online" if self.phase is Phase.WORKING else "draining",
-            active_tasks=len(self._work.running),
+            active_tasks=self._work.busy,
             max_tasks=self._options.max_tasks,
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
@@ -243,14 +254,17 @@ class Peer:
             self._sweep(view, registers, sent=sent, reply=reply)
             return
         self._decided = True
-        batch = [*self._work.finishes(view), *self._failovers(view, registers)]
+        batch = list(self._work.finishes(view))
+        batch += self._recovery.failovers(view, registers, lambda: self._change(view), self._freed)
         batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
         expired = self._expiry.due(view.snapshot, lambda: self._change(view), self._observer, by=self._me)
-        batch += [Planned(transaction, _nothing) for transaction in expired]
+        batch += [Planned(transaction) for transaction in expired]
         if self._lease.begun and self._lease.fenced is None:
             batch += self._shares(view, registers)
         alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
-        batch += [] if alert is None else [Planned(alert, _nothing)]
+        batch += [] if alert is None else [Planned(alert)]
+        if self.phase is Phase.WORKING:
+            batch += self._prune(view)
         if self._errands is not None:
             batch += [Planned(transaction, settle) for transaction, settle in self._errands.take()]
         self._commit(batch)
@@ -265,7 +279,11 @@ class Peer:
         reply = self._clock.now()
         view = self._reader.view(snapshot)
         self._observer.look(
-            {**failover.watched(view, registers), **self._expiry.look(snapshot, reply)},
+            {
+                **failover.watched(view, registers),
+                **self._expiry.look(snapshot, reply),
+                **self._pruning.watched(snapshot),
+            },
             sent=sent,
             reply=reply,
             announced=failover.announced(view, registers),
@@ -318,53 +336,28 @@ class Peer:
         """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""
         return self._transactor.change(view.snapshot).expect_present(incarnation_key(self._incarnation.id))
 
-    def _failovers(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
-        gone: set[str] = set()
-        for found in self._suspects(view, registers):
-            at = rfc3339(self._clock.wall())
-            if failover.seal(self._store, found, by=self._me, sent_at=at):
-                gone.add(found.incarnation)
-                counted = failover.count(self._change(view), view, found)
-                if counted is not None:
-                    yield Planned(counted, _nothing)
-                burial = failover.bury(self._change(view), found, by=self._me)
-                yield Planned(burial, self._buried(found))
-        for transaction in failover.orphans(
-            view,
-            lambda: self._change(view),
-            self._observer,
-            gone=frozenset(gone),
-            wall=self._clock.wall(),
-            by=self._me,
-        ):
-            yield Planned(transaction, self._freed)
-
-    def _suspects(self, view: View, registers: Mapping[str, Register]) -> list[failover.Suspect]:
-        if not self._options.recovery:
-            return []
-        stale = self._options.times.stale
-        found = failover.suspects(view, registers, self._observer, stale=stale, proof=self._proof)
-        return [suspect for suspect in found if suspect.incarnation != self._incarnation.id]
-
     def _freed(self, outcome: Outcome) -> None:
         # What was lost has waited long enough: it is not to wait for the next look, too.
         self._hurry = self._hurry or isinstance(outcome, Committed)
 
-    def _buried(self, found: failover.Suspect) -> Callable[[Outcome], None]:
-        def settle(outcome: Outcome) -> None:
-            if isinstance(outcome, Committed):
-                self.counters.failovers += 1
-                log.warning("failed over %s: %s", found.worker, found.ground)
-
-        return settle
-
     def _cancel_dependents(self, view: View) -> Iterator[Planned]:
-        for task in view.dependents:
+        for task in self._chooser.doomed():
             failed = dependencies.failed_dependency(task, view.task)
             if failed is not None:
                 wall = self._clock.wall()
                 cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
-                yield Planned(cancelled, _nothing)
+                yield Planned(cancelled)
+
+    def _prune(self, view: View) -> Iterator[Planned]:
+        def needed(task_id: str) -> bool:
+            # One that runs may wait again, when its worker is lost.
+            held = any(task_id in task.after for task in view.running.values())
+            return held or self._chooser.needs(task_id)
+
+        for transaction in self._pruning.act(
+            view, self._observer, lambda: self._change(view), needed, self._store
+        ):
+            yield Planned(transaction)
 
     def _heed_orders(self, view: View) -> None:
         """What a person wants of this incarnation, by its worker's record."""
@@ -385,7 +378,9 @@ class Peer:
         """What this peer takes, and what it means for others where it assigns their tasks."""
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
-        takes = takes and len(self._work.running) < self._options.max_tasks
+        takes = (
+            takes and not self._chooser.nothing_waits and len(self._work.running) < self._options.max_tasks
+        )
         calls = self._coordination.calls(view)
         waiting = self._chooser.waiting(view) if takes or calls else []
         if not waiting and not calls:
@@ -410,15 +405,13 @@ class Peer:
             wall=self._clock.wall(),
             patience=self._tempo.patience,
         ):
-            yield Planned(transaction, _nothing)
+            yield Planned(transaction)
 
     def _claims(
         self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
     ) -> Iterator[Planned]:
         patience = self._tempo.patience
-        for task in self._chooser.choose(
-            view, waiting, workers, self._work.running, led=led, patience=patience
-        ):
+        for task in self._chooser.choose(view, waiting, workers, self._work, led=led, patience=patience):
             transaction, claimed = tasks.claim(
                 self._change(view),
                 task,
@@ -438,25 +431,13 @@ class Peer:
                 self.counters.claimed += 1
                 self._work.start(claimed)
                 # Anything that could not be started has an ending already, which should not wait.
-                self._hurry = self._hurry or claimed.id not in self._work.running
+                self._hurry = self._hurry or not self._work.runs(claimed.id)
 
         return settle
 
     def _sweep(self, view: View, registers: Mapping[str, Register], *, sent: float, reply: float) -> None:
-        # The documents that were read may be older than the registers, so the register of one that has just
-        # joined can look abandoned. Taken away, it would be missing as it was before its first beat, and
-        # who saw it missing then would count all of that as silence. Hence the patience of a takeover, once
-        # more for each peer whose turn comes first: all of them trying at once would be so many pushes.
-        abandoned = failover.abandoned_registers(view, registers)
-        self._abandoned.look(abandoned, sent=sent, reply=reply)
-        for name, version in abandoned.items():
-            session = load_session(name, registers[name])
-            limit = failover.wait_limit(self._options.times.stale, None, session)
-            silence = self._abandoned.silence(name, version)
-            if silence < limit:
-                continue
-            before_me = failover.turn(view, name, self._incarnation.id)
-            if silence >= limit * (1 + before_me) and self._my_turn:
+        for name, version in self._recovery.abandoned(view, registers, sent=sent, reply=reply):
+            if self._my_turn:
                 self._store.publish(name, DELETE, version)
                 self._tempo.take_turn()
         self._housekeeping(view)
@@ -489,7 +470,7 @@ class Peer:
         # Of a fenced incarnation one transaction may land, and no other.
         counted = self._count(view) if self.fenced is None else None
         last = Planned(leaving, self._left)
-        self._commit([last] if counted is None else [Planned(counted, _nothing), last])
+        self._commit([last] if counted is None else [Planned(counted), last])
 
     def _count(self, view: View) -> Transaction | None:
         return end_of(
@@ -514,7 +495,3 @@ class Peer:
     def _abandon(self, why: str) -> None:
         self._work.drop_all(why)
         self.phase = Phase.GONE
-
-
-def _nothing(_: Outcome) -> None:
-    """For changes whose outcome shows in the next look."""

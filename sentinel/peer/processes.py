@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
+from sentinel.clock import Clock
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,6 +25,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: A task is offered to the kernel's out-of-memory killer before the daemons that watch over it.
 _OOM_SCORE = 500
+#: Seconds between two rounds of killing, at first and at most.
+_FIRST_PAUSE = 0.0005
+_LONGEST_PAUSE = 0.25
 #: A tree that still grows after so many sweeps is killed as far as it is known, then swept anew.
 _MAX_SWEEPS = 64
 
@@ -135,6 +140,18 @@ def reap(collect: Callable[[int, int], None]) -> bool:
         collect(pid, status)
 
 
+def kill_tree(collect: Callable[[int, int], None], clock: Clock) -> None:
+    """Until no child is left, whether it ended by itself, by our hand, or is unknown as yet."""
+    me = os.getpid()
+    pause = _FIRST_PAUSE
+    while reap(collect):
+        kill_round(lambda processes: below((me,), processes))
+        if not reap(collect):
+            return
+        clock.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
 def close_all_but(keep: Collection[int]) -> None:
     """Close every file descriptor of this process that is not in ``keep``."""
     with os.scandir("/proc/self/fd") as entries:
@@ -145,12 +162,19 @@ def close_all_but(keep: Collection[int]) -> None:
                 os.close(number)
 
 
-def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdio: tuple[int, int, int]) -> int:
+def spawn(
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+    cwd: str,
+    stdio: tuple[int, int, int],
+    *,
+    subreaper: bool = False,
+) -> int:
     """Start a program as leader of a session of its own; returns its pid once it really runs.
 
     It gets ``stdio`` as standard input, output and error, default signal handling and no other file
-    descriptor, and is killed when the calling process dies. To be called from a single-threaded
-    process only. Raises `NotStarted`.
+    descriptor, and is killed when the calling process dies. With ``subreaper`` it inherits its orphans
+    itself. To be called from a single-threaded process only. Raises `NotStarted`.
     """
     heard, told = os.pipe()
     try:
@@ -160,7 +184,7 @@ def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdio: tuple[
         os.close(told)
         raise NotStarted(f"no new process can be made: {error.strerror}") from error
     if pid == 0:
-        _become(argv, env, cwd, stdio, told)
+        _become(argv, env, cwd, stdio, told, subreaper=subreaper)
     os.close(told)
     with os.fdopen(heard, "rb") as pipe:
         failure = pipe.read()
@@ -171,7 +195,13 @@ def spawn(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdio: tuple[
 
 
 def _become(
-    argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdio: tuple[int, int, int], told: int
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+    cwd: str,
+    stdio: tuple[int, int, int],
+    told: int,
+    *,
+    subreaper: bool,
 ) -> NoReturn:
     # Runs in the forked child. Success closes `told` by close-on-exec, so that silence means it runs.
     step = "prepare"
@@ -181,6 +211,8 @@ def _become(
             os.dup2(given, standard)
         close_all_but({0, 1, 2, told})
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if subreaper:
+            become_subreaper()
         _offer_to_oom_killer()
         _default_signals()
         step = "enter"

@@ -22,9 +22,8 @@ from sentinel.clock import Clock
 from sentinel.peer.processes import (
     NotStarted,
     become_subreaper,
-    below,
     close_all_but,
-    kill_round,
+    kill_tree,
     name_process,
     reap,
     send_all,
@@ -39,9 +38,6 @@ SLICE = 1.0
 _CHUNK = 1 << 16
 #: A bound on what a pipe still holds when the task is dead: it may have handed its end to others.
 _LAST_CHUNKS = 256
-#: Seconds between two rounds of killing, at first and at most.
-_FIRST_PAUSE = 0.0005
-_LONGEST_PAUSE = 0.25
 
 
 class ChildWatch:
@@ -85,7 +81,7 @@ class Reaper:
         watch = ChildWatch()
         usage = Usage(self._spec, self._clock)
         stdin = _standard_input(self._spec.stdin)
-        oom_kills = _oom_kills()
+        ooms = oom_kills()
         if self._abandoned():
             self._cause = "fenced"
         else:
@@ -99,11 +95,11 @@ class Reaper:
         if self._main:
             self._report({"event": "started", "run": self._spec.run, "pid": self._main})
             self._watch(watch, output, log, usage)
-        self._kill()
+        kill_tree(self._collect, self._clock)
         for _ in range(_LAST_CHUNKS):
             if not _pump(output, log):
                 break
-        self._report({"event": "ended", **self._end(log, oom_kills).to_json()})
+        self._report({"event": "ended", **self._end(log, ooms).to_json()})
 
     def _abandoned(self) -> bool:
         """Whether the supervisor fenced itself or died while this process was getting ready."""
@@ -172,29 +168,18 @@ class Reaper:
             # A stopped process would not see the SIGTERM before it is continued.
             send_all((os.getpid(),), (signal.SIGTERM, signal.SIGCONT))
 
-    def _kill(self) -> None:
-        """Until no child is left, whether it ended by itself, by our hand, or is unknown as yet."""
-        me = os.getpid()
-        pause = _FIRST_PAUSE
-        while reap(self._collect):
-            kill_round(lambda processes: below((me,), processes))
-            if not reap(self._collect):
-                return
-            self._clock.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
     def _collect(self, pid: int, status: int) -> None:
         if pid == self._main:
             self._status = status
 
-    def _end(self, log: LiveLog, oom_kills: int) -> RunEnd:
+    def _end(self, log: LiveLog, ooms: int) -> RunEnd:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         cause, message = self._cause, self._message
         if cause is None and code is not None:
             cause = "exit" if code >= 0 else "signal"
             if code < 0:
-                message = f"it was ended by {_signal_name(-code)}, which was not sent by this worker"
-            if code == -signal.SIGKILL and _oom_kills() > oom_kills:
+                message = f"it was ended by {signal_name(-code)}, which was not sent by this worker"
+            if code == -signal.SIGKILL and oom_kills() > ooms:
                 cause, message = "memory", "the machine ran out of memory and ended it"
         return RunEnd(
             run=self._spec.run,
@@ -251,7 +236,7 @@ def _pump(output: int, log: LiveLog) -> int | None:
     return len(data)
 
 
-def _oom_kills() -> int:
+def oom_kills() -> int:
     """How many processes the kernel has killed for want of memory since boot."""
     try:
         with open("/proc/vmstat", "rb") as file:  # noqa: PTH123 - pathlib would cost the supervisor memory
@@ -261,7 +246,8 @@ def _oom_kills() -> int:
     return int(text.partition(b"\noom_kill ")[2].split(b"\n", 1)[0] or 0)
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """What people call a signal."""
     try:
         return signal.Signals(number).name
     except ValueError:

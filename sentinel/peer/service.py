@@ -20,6 +20,7 @@ from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.fleet.pacing import Rhythm
+from sentinel.fleet.retention import Companions, alone
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.lease import POLL_JITTER
@@ -71,6 +72,8 @@ class ServiceOptions:
     duties: MakeDuties | None = None
     #: What the duties need to know.
     place: Workplace | None = None
+    #: What goes together with ended tasks.
+    companions: Companions = alone
     #: How its tasks reach shared memory.
     memory: MemoryOptions = dataclasses.field(default_factory=MemoryOptions)
 
@@ -262,6 +265,7 @@ class Service:
             cpu=Busyness(self._clock, self._around.cpu_percent).percent,
             rhythm=rhythm,
             errands=errands,
+            companions=self._options.companions,
         )
         beat = Beat(
             store=store,

@@ -3,9 +3,9 @@
 ``python -m sentinel.peer.supervisor [--proof-fd N]``, started by `sentinel.peer.overseer` and talking JSON
 lines over standard input and output:
 
-- in: ``extend {deadline}``, ``start {run, argv, …}``, ``stop {run, why, grace}``, ``end``
-- out: ``started {run, pid}``, ``ended {run, cause, …}``, ``refused {run, why}``, ``fenced {at}``,
-  ``empty {at}``
+- in: ``extend {deadline}``, ``start {run, argv, …}``, ``stop {run, why, grace}``, ``recall {lane}``, ``end``
+- out: ``started {run, pid}``, ``ended {run, cause, …}``, ``refused {run, why}``, ``recalled {runs}``,
+  ``fenced {at}``, ``empty {at}``
 
 **What it guarantees.** A task is started only while ``now < deadline`` on CLOCK_BOOTTIME. When that
 deadline passes, or the daemon's end of the pipe closes, everything it ever started is killed and this
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel.clock import Clock, SystemClock
+from sentinel.peer.lane import run_as_lane
 from sentinel.peer.processes import Process, become_subreaper, below, kill_round, name_process, reap
 from sentinel.peer.reaper import SLICE, ChildWatch, run_as_reaper
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
@@ -44,15 +45,18 @@ _LAST_WORDS = 0.5
 
 @dataclass(slots=True)
 class _Watched:
-    """A run and the reaper that watches over it."""
+    """A reaper, and the runs that it watches over: one, or those of a lane that have not ended, in order."""
 
-    spec: RunSpec
+    runs: dict[str, RunSpec]
     reaper: int
     #: Our ends of its two pipes.
     orders: int
     reports: int
     started_at: float
     heard: bytes = b""
+    lane: str | None = None
+    #: Orders that its pipe had no room for.
+    unsent: bytes = b""
     #: How often in a row no process without a reaper was seen, since this run's reaper died.
     clean: int = 0
     dead: bool = False
@@ -72,7 +76,11 @@ class Supervisor:
         self._ending_at = 0.0
         #: Rounds of killing in a row that left something.
         self._rounds = 0
+        self._reapers: dict[int, _Watched] = {}
+        #: Run → who watches over it.
         self._runs: dict[str, _Watched] = {}
+        #: Lane → who serves it.
+        self._lanes: dict[str, _Watched] = {}
         self._unread = b""
         self._unsent = b""
 
@@ -102,14 +110,16 @@ class Supervisor:
             poll.register(self._inbox, select.POLLIN)
         if self._unsent:
             poll.register(self._outbox, select.POLLOUT)
-        for watched in self._runs.values():
+        for watched in self._reapers.values():
             if not watched.dead:
                 poll.register(watched.reports, select.POLLIN)
+            if watched.unsent and watched.orders >= 0:
+                poll.register(watched.orders, select.POLLOUT)
         return {descriptor for descriptor, _ in poll.poll(self._pause() * 1000)}
 
     def _pause(self) -> float:
         """Seconds to sleep at most; the end of a child wakes us earlier."""
-        if self._ending is not None or any(watched.dead for watched in self._runs.values()):
+        if self._ending is not None or any(watched.dead for watched in self._reapers.values()):
             self._rounds += 1
             return min(SLICE, _ROUND * self._rounds)
         self._rounds = 0
@@ -137,6 +147,8 @@ class Supervisor:
                     self._start(message)
                 case "stop":
                     self._stop(message)
+                case "recall":
+                    self._order(self._lanes.get(message["lane"]), {"op": "recall"})
                 case "end":
                     self._end_everything("drained")
 
@@ -150,11 +162,21 @@ class Supervisor:
             self._tell("refused", run=run, why="a run of this name is going on")
         else:
             try:
-                self._fork_reaper(RunSpec.from_json(message))
+                self._begin(RunSpec.from_json(message))
             except (TypeError, ValueError, OSError) as error:
                 self._tell("refused", run=run, why=f"it cannot be started: {error}")
 
-    def _fork_reaper(self, spec: RunSpec) -> None:
+    def _begin(self, spec: RunSpec) -> None:
+        """Hand a run to its lane, or to a reaper of its own."""
+        watched = None if spec.lane is None else self._lanes.get(spec.lane)
+        if watched is None:
+            watched = self._fork_reaper(spec)
+        watched.runs[spec.run] = spec
+        self._runs[spec.run] = watched
+        if spec.lane is not None:
+            self._order(watched, {"op": "start", **spec.to_json()})
+
+    def _fork_reaper(self, spec: RunSpec) -> _Watched:
         their_orders, orders = os.pipe()
         reports, their_reports = os.pipe()
         theirs, ours = (their_orders, their_reports), (orders, reports)
@@ -166,7 +188,10 @@ class Supervisor:
         if pid == 0:
             status = 70
             try:
-                run_as_reaper(spec, *theirs, self._clock)
+                if spec.lane is None:
+                    run_as_reaper(spec, *theirs, self._clock)
+                else:
+                    run_as_lane(*theirs, self._clock)
                 status = 0
             except BaseException:  # noqa: BLE001 - nothing may return into the supervisor's loop
                 sys.excepthook(*sys.exc_info())
@@ -175,14 +200,26 @@ class Supervisor:
         _close(theirs)
         os.set_blocking(reports, False)
         os.set_blocking(orders, False)
-        self._runs[spec.run] = _Watched(spec, pid, *ours, self._clock.now())
+        watched = _Watched({}, pid, *ours, self._clock.now(), lane=spec.lane)
+        self._reapers[pid] = watched
+        if spec.lane is not None:
+            self._lanes[spec.lane] = watched
+        return watched
 
-    def _stop(self, message: Mapping[str, Any]) -> None:
-        watched = self._runs.get(message["run"])
-        if watched is not None and self._ending is None:
-            # Gone: its end is on the way. Full: it has not read the same request many times before.
-            with suppress(BrokenPipeError, BlockingIOError):
-                os.write(watched.orders, json.dumps(message).encode() + b"\n")
+    def _stop(self, message: dict[str, Any]) -> None:
+        if self._ending is None:
+            self._order(self._runs.get(message["run"]), {"op": "stop", **message})
+
+    def _order(self, watched: _Watched | None, order: Mapping[str, Any]) -> None:
+        if watched is not None and watched.orders >= 0:
+            watched.unsent += json.dumps(order).encode() + b"\n"
+            self._send_orders(watched)
+
+    def _send_orders(self, watched: _Watched) -> None:
+        # Gone: its end is on the way.
+        with suppress(BrokenPipeError, BlockingIOError):
+            while watched.unsent and watched.orders >= 0:
+                watched.unsent = watched.unsent[os.write(watched.orders, watched.unsent) :]
 
     def _tell(self, event: str, **fields: Any) -> None:
         self._unsent += json.dumps({"event": event, **fields}).encode() + b"\n"
@@ -201,7 +238,9 @@ class Supervisor:
     # --- the reapers
 
     def _hear_reapers(self, ready: Iterable[int]) -> None:
-        for watched in list(self._runs.values()):
+        for watched in list(self._reapers.values()):
+            if watched.orders in ready:
+                self._send_orders(watched)
             if watched.reports in ready:
                 self._hear_reaper(watched)
 
@@ -212,11 +251,37 @@ class Supervisor:
         *lines, watched.heard = watched.heard.split(b"\n")
         for line in lines:
             event = json.loads(line)
-            if event["event"] == "ended":
-                self._forget(watched)
+            kind = event["event"]
+            if kind == "closing":
+                self._close_lane(watched)
+                return
+            if kind == "recalled":
+                for run in event["runs"]:
+                    self._run_over(watched, run)
+            elif kind == "ended":
+                self._run_over(watched, event["run"])
+                if watched.lane is None:
+                    self._forget(watched)
                 if self._ending is not None and self._was_ours(event):
                     event |= {"cause": self._ending, "message": None}
-            self._unsent += json.dumps(event).encode() + b"\n"
+                    line = json.dumps(event).encode()
+            self._unsent += line + b"\n"
+
+    def _run_over(self, watched: _Watched, run: str) -> None:
+        watched.runs.pop(run, None)
+        self._runs.pop(run, None)
+
+    def _close_lane(self, watched: _Watched) -> None:
+        """The process of a lane is gone: what it did not come to goes to another one."""
+        left = list(watched.runs.values())
+        if self._ending is not None:
+            return
+        self._forget(watched)
+        for spec in left:
+            try:
+                self._begin(spec)
+            except OSError as error:
+                self._tell("refused", run=spec.run, why=f"it cannot be started: {error}")
 
     def _was_ours(self, event: Mapping[str, Any]) -> bool:
         """Whether a run ended because we are ending everything: its reaper may not know who killed it."""
@@ -225,18 +290,21 @@ class Supervisor:
 
     def _forget(self, watched: _Watched) -> None:
         _close((watched.orders, watched.reports))
-        del self._runs[watched.spec.run]
+        del self._reapers[watched.reaper]
+        for run in list(watched.runs):
+            self._run_over(watched, run)
+        if watched.lane is not None and self._lanes.get(watched.lane) is watched:
+            del self._lanes[watched.lane]
 
     def _note_death(self, pid: int, _status: int) -> None:
-        for watched in self._runs.values():
-            if watched.reaper == pid:
-                watched.dead = True
+        if (watched := self._reapers.get(pid)) is not None:
+            watched.dead = True
 
     def _settle_dead_reapers(self) -> None:
         """End what reapers left behind that did not live to report; their trees are ours now."""
-        for watched in [watched for watched in self._runs.values() if watched.dead]:
+        for watched in [watched for watched in self._reapers.values() if watched.dead]:
             self._hear_reaper(watched)
-        dead = [watched for watched in self._runs.values() if watched.dead]
+        dead = [watched for watched in self._reapers.values() if watched.dead]
         if not dead or self._ending is not None:
             return
         killed = kill_round(self._without_reaper)
@@ -248,26 +316,35 @@ class Supervisor:
 
     def _without_reaper(self, processes: Mapping[int, Process]) -> list[Process]:
         me = os.getpid()
-        reapers = {watched.reaper for watched in self._runs.values() if not watched.dead}
+        reapers = {watched.reaper for watched in self._reapers.values() if not watched.dead}
         strays = [p for p in processes.values() if p.parent == me and p.pid not in reapers]
         return strays + below([stray.pid for stray in strays], processes)
 
     def _bury(self, watched: _Watched, cause: RunCause, message: str | None) -> None:
-        """Report the end of a run whose reaper cannot."""
-        size = 0
-        with suppress(OSError):
-            size = os.stat(watched.spec.log_path).st_size  # noqa: PTH116 - pathlib would cost memory
-        end = RunEnd(
-            run=watched.spec.run,
-            cause=cause,
-            message=message,
-            started_at=watched.started_at,
-            ended_at=self._clock.now(),
-            log_bytes=size,
-            truncated=True,
-        )
+        """Report the end of what a reaper watched over that cannot report it.
+
+        Of the runs of a lane only the first can have been going on; the others are as good as never begun,
+        and if one was, then it runs twice.
+        """
+        left = list(watched.runs.values())
         self._forget(watched)
-        self._tell("ended", **end.to_json())
+        for place, spec in enumerate(left):
+            if place and self._ending is None:
+                self._tell("refused", run=spec.run, why="the process that was to run it is gone")
+                continue
+            size = 0
+            with suppress(OSError):
+                size = os.stat(spec.log_path).st_size  # noqa: PTH116 - pathlib would cost memory
+            end = RunEnd(
+                run=spec.run,
+                cause=cause,
+                message=message,
+                started_at=watched.started_at,
+                ended_at=self._clock.now(),
+                log_bytes=size,
+                truncated=True,
+            )
+            self._tell("ended", **end.to_json())
 
     # --- the end
 
@@ -282,7 +359,7 @@ class Supervisor:
         self._ending, self._ending_at = cause, self._clock.now()
         if cause == "fenced":
             self._tell("fenced", at=self._ending_at)
-        for watched in self._runs.values():
+        for watched in self._reapers.values():
             # End of file on its orders: each reaper kills its own tree too, and reports how that went.
             os.close(watched.orders)
             watched.orders = -1
@@ -297,15 +374,15 @@ class Supervisor:
         me = os.getpid()
         spared: set[int] = set()
         if self._clock.now() < self._ending_at + _LAST_WORDS:
-            spared = {watched.reaper for watched in self._runs.values()}
+            spared = set(self._reapers)
         kill_round(lambda processes: [p for p in below((me,), processes) if p.pid not in spared])
         return reap(self._note_death)
 
     def _finish(self) -> None:
         """Nothing is left to kill: leave the mark, say so, and go."""
-        for watched in list(self._runs.values()):
+        for watched in list(self._reapers.values()):
             self._hear_reaper(watched)
-        for watched in list(self._runs.values()):
+        for watched in list(self._reapers.values()):
             self._bury(watched, self._ending or "fenced", None)
         if self._proof is not None:
             # No sync to disk: the mark speaks to readers under the same running kernel only.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sentinel.clock import Clock
 from sentinel.errors import BadRecord, SentinelError
@@ -20,11 +20,12 @@ from sentinel.model.counts import Counts
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.endings import Outcome, outcome_of
+from sentinel.peer.lanes import Lanes
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
-from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Refused, Started
+from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Recalled, Refused, Started
 from sentinel.peer.reports import Attempt
-from sentinel.peer.run.spec import RunEnd, RunSpec
+from sentinel.peer.run.spec import ANY_LANE, RunEnd, RunSpec, StopReason
 from sentinel.store.base import Committed, Rider, Transaction
 from sentinel.store.base import Outcome as StoreOutcome
 from sentinel.store.base import Refused as RefusedByStore
@@ -44,7 +45,8 @@ class Planned:
     """A transaction of this tick's batch, and what to do with its outcome."""
 
     transaction: Transaction
-    settle: Callable[[StoreOutcome], None]
+    #: By default nothing: the outcome shows in the next look.
+    settle: Callable[[StoreOutcome], None] = lambda _: None
 
 
 @dataclasses.dataclass(slots=True)
@@ -66,15 +68,18 @@ class Counters:
 @dataclasses.dataclass(slots=True)
 class _Running:
     fence: Fence
+    #: The type of its task.
+    type: str
     spec: RunSpec
     #: Whether its program was seen to run.
     started: bool = False
-    stopping: bool = False
+    #: Why it was asked to stop, if it was.
+    stopping: StopReason | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Known:
-    """An attempt whose ending is known; ``spec`` is None when it could not even be planned."""
+    """An attempt whose ending is known; ``spec`` is None when there are no files of it."""
 
     fence: Fence
     ending: Ending
@@ -107,6 +112,9 @@ class Work:
         self._ended = ended
         self._counters = counters
         self._running: dict[str, _Running] = {}
+        #: Task → its run, of those that run now.
+        self._run_of: dict[str, str] = {}
+        self._lanes = Lanes()
         self._over: list[tuple[_Running, RunEnd]] = []
         self._endings: dict[str, _Known] = {}
         #: Whether the overseer said that no task process is left.
@@ -124,8 +132,36 @@ class Work:
 
     @property
     def running(self) -> set[str]:
-        """Ids of the tasks that run now."""
-        return {run.fence.task for run in self._running.values()}
+        """Ids of the tasks that run now, or wait in a lane."""
+        return set(self._run_of)
+
+    def runs(self, task_id: str) -> bool:
+        """Whether the task runs now, or waits in a lane."""
+        return task_id in self._run_of
+
+    @property
+    def busy(self) -> int:
+        """Slots in which something runs."""
+        return len(self._running) - self._lanes.waiting
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether tasks may be claimed though no slot is free."""
+        return self._lanes.flowing
+
+    def ahead(self, types: Iterable[str]) -> int:
+        """How many tasks of these types, in their order, may be claimed beyond the slots that are free."""
+        return self._lanes.ahead(types, slots=self._slots)
+
+    @property
+    def _slots(self) -> int:
+        """Slots that are not taken by processes of their own."""
+        cold = len(self._running) - self._lanes.waiting - self._lanes.busy
+        return max(0, self._options.max_tasks - cold)
+
+    def next_due(self, now: float) -> float:
+        """Seconds until a lane may have to be relieved."""
+        return self._lanes.next_due(now)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -153,28 +189,39 @@ class Work:
             self._endings[claimed.id] = _Known(fence, ending, None)
             return
         if self._lease.fenced is None:
-            spec = self._desk.admit(spec, fence)
-            self._running[spec.run] = _Running(fence, spec)
-            self._overseer.start(spec)
+            self._launch(_Running(fence, claimed.type, self._desk.admit(spec, fence)))
+
+    def _launch(self, run: _Running) -> None:
+        name = run.spec.run
+        if run.spec.lane is not None:
+            lane = self._lanes.place(name, slots=max(1, self._slots), now=self._clock.now())
+            run.spec = dataclasses.replace(run.spec, lane=lane)
+        self._running[name] = run
+        self._run_of[run.fence.task] = name
+        self._overseer.start(run.spec)
 
     def take_events(self) -> None:
-        """Take in what the overseer has to tell."""
+        """Take in what the overseer has to tell, and relieve lanes in which something takes long."""
+        self._lanes.ticked(self._clock.now())
         for event in self._overseer.events():
             match event:
                 case Ended(end):
-                    run = self._running.pop(end.run, None)
+                    run = self._take(end.run)
                     if run is not None:
                         self._desk.dismiss(run.fence)
                         self._over.append((run, end))
+                        if run.spec.lane is not None and end.cause == "exit":
+                            self._lanes.took(run.type, end.ended_at - end.started_at)
+                            run.started = True
                 case Started(name, _):
                     if name in self._running:
                         self._running[name].started = True
                 case Refused(name, why):
-                    run = self._running.pop(name, None)
+                    run = self._take(name)
                     if run is not None:
-                        self._desk.dismiss(run.fence)
-                        ending = Ending(cause="drained", message=why)
-                        self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
+                        self._give_back(run, why)
+                case Recalled(names):
+                    self._relaunch([run for name in names if (run := self._take(name)) is not None])
                 case Fenced():
                     self._lease.fence("no beat was confirmed before the deadline")
                 case Empty():
@@ -182,20 +229,44 @@ class Work:
                 case Gone(status):
                     self.gone = True
                     self._lease.fence(f"its supervisor died (status {status})")
+        for lane in self._lanes.held_up(self._clock.now()):
+            self._overseer.recall(lane)
+
+    def _take(self, name: str) -> _Running | None:
+        run = self._running.pop(name, None)
+        if run is not None:
+            del self._run_of[run.fence.task]
+            self._lanes.over(name, self._clock.now())
+        return run
+
+    def _relaunch(self, runs: Iterable[_Running]) -> None:
+        """Runs that waited behind a long one: into slots that are free, or back to the fleet."""
+        for run in runs:
+            free = self.busy < self._options.max_tasks and self._lease.fenced is None
+            if free and run.stopping is None:
+                run.spec = dataclasses.replace(run.spec, lane=ANY_LANE)
+                self._launch(run)
+            else:
+                self._give_back(run, "it waited behind a task that takes long")
+
+    def _give_back(self, run: _Running, why: str) -> None:
+        self._desk.dismiss(run.fence)
+        ending = Ending(cause=run.stopping or "drained", message=why)
+        self._endings[run.fence.task] = _Known(run.fence, ending, None if run.spec.lane else run.spec)
 
     def stop_unwanted(self, view: View) -> None:
         """Stop what is to be cancelled, and what runs under a claim that is not in force any more."""
         for name, run in self._running.items():
-            if run.stopping:
+            if run.stopping is not None:
                 continue
             task = view.tasks.get(run.fence.task)
             if task is None or not task.held_under(run.fence):
                 log.warning("the claim on %s is not in force any more; ending it", run.fence.task)
                 self._overseer.stop(name, "drained", self._options.stop_grace)
-                run.stopping = True
+                run.stopping = "drained"
             elif task.cancel_requested is not None:
                 self._overseer.stop(name, "cancelled", self._options.stop_grace)
-                run.stopping = True
+                run.stopping = "cancelled"
 
     def end(self) -> None:
         """Kill everything that runs; `empty` (or `gone`) follows."""
@@ -219,9 +290,9 @@ class Work:
             names = iter(self._keep(blobs, rider))
             commit = self._transactor.store.kept_in
             stored = stored or size > 0
-            for (run, _), outcome in zip(self._over, found, strict=False):
+            for (run, end), outcome in zip(self._over, found, strict=False):
                 ending = outcome.ending([next(names) for _ in outcome.blobs], commit)
-                self._endings[run.fence.task] = _Known(run.fence, ending, run.spec)
+                self._endings[run.fence.task] = _Known(run.fence, ending, run.spec if end.files else None)
             del self._over[:runs]
         return stored
 
@@ -247,14 +318,14 @@ class Work:
 
     def hand_back(self, view: View, incarnation: str) -> Iterator[Planned]:
         """Give back tasks that name this incarnation and that it neither runs nor waits for."""
-        mine = self.running | self._endings.keys() | {run.fence.task for run, _ in self._over}
+        mine = self._run_of.keys() | self._endings.keys() | {run.fence.task for run, _ in self._over}
         for task in _held(view, incarnation):
             if task.id not in mine:
                 ending = Ending(cause="drained", message="it was claimed and never started")
                 change = self._transactor.change(view.snapshot)
                 transaction = tasks.end(change, view, task.fence(), ending, wall=self._clock.wall())
                 if transaction is not None:
-                    yield Planned(transaction, lambda _: None)
+                    yield Planned(transaction)
 
     def leaving(self, view: View, incarnation: str, why: str) -> list[tuple[Fence, Ending]]:
         """How each attempt that is still open ends with the incarnation: as known, or handed back."""

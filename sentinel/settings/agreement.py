@@ -6,12 +6,14 @@ import difflib
 from collections.abc import Iterator
 
 from sentinel.settings.fleet_wide import BalancerOptions
-from sentinel.settings.layers import KeyPath, Layer
+from sentinel.settings.layers import Entry, KeyPath, Layer
+from sentinel.settings.tree import KEYS
 
 #: Strategies whose options are known, so that another one can only be a slip.
 BUILT_IN = ("round_robin", "least_loaded", "capacity_based", "affinity")
 
 _STORE: KeyPath = ("store",)
+_STORE_KEY = next(key for key in KEYS if key.path == _STORE)
 _STRATEGY: KeyPath = ("load_balancer", "strategy")
 _OPTIONS: KeyPath = ("load_balancer", "options")
 
@@ -47,6 +49,18 @@ def odd_strategy(merged: Layer) -> Iterator[str]:
     if chosen is not None and chosen.value not in BUILT_IN:
         for near in difflib.get_close_matches(str(chosen.value), BUILT_IN, 1, 0.8):
             yield f"{chosen.label} is no built-in balancer; did you mean {near}?"
+
+
+def store_on_github(merged: Layer) -> Layer:
+    """The store that ``github.owner`` and ``github.repo`` name where nothing else names one; or nothing."""
+    owner, repo = merged.get(("github", "owner")), merged.get(("github", "repo"))
+    if owner is None or repo is None:
+        return {}
+    url = f"github://{owner.value}/{repo.value}"
+    origin, label = f"{owner.origin} and {repo.origin}", f"{owner.label} and {repo.label}"
+    return {
+        _STORE: Entry(key=_STORE_KEY, path=_STORE, value=url, shown=None, origin=origin, label=label),
+    }
 
 
 def is_on_github(merged: Layer) -> bool:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
+from sentinel.model.retention import Terms
 from sentinel.settings.issues import Issues
 from sentinel.settings.key import setting
 from sentinel.settings.rules import ID_RULE, Id, Number, Section, Switch, Text, Whole
 
 #: Keyword arguments of a setting that is in milliseconds in the files.
 _MS: Mapping[str, Any] = {"unit": "seconds", "json_unit": "milliseconds", "per_unit": 1000}
-_LATER = "Checked now, read by a later version."
 
 
 class Heartbeat(Section):
@@ -65,7 +65,8 @@ class Locking(Section):
     )
     retry_attempts: Whole = setting(
         3,
-        "How many more times a lock that is held is tried for. Checked now, read by a later version.",
+        "How many more times a named lock that is held is tried for, unless the command says how long it "
+        "waits.",
         json="distributed.locking.retryAttempts",
         ge=0,
         le=100,
@@ -73,13 +74,18 @@ class Locking(Section):
     )
     retry_delay: Number = setting(
         1.0,
-        "Pause between two such tries. Checked now, read by a later version.",
+        "Pause between two such tries; shorter where the store tells that the lock has come free.",
         json="distributed.locking.retryDelayMs",
         ge=0.01,
         le=3600,
         scope="fleet",
         **_MS,
     )
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a lock that is held is waited for, unless the command says."""
+        return self.retry_attempts * self.retry_delay
 
 
 class BalancerOptions(TypedDict, total=False):
@@ -245,14 +251,14 @@ class GitHub(Section):
 
     owner: Text | None = setting(
         None,
-        f"Owner of the repository. {_LATER}",
+        "Owner of the repository; with `github.repo` it names the store where `store` does not.",
         json="github.owner",
         env=("GITHUB_OWNER",),
         scope="fleet",
     )
     repo: Text | None = setting(
         None,
-        f"Name of the repository. {_LATER}",
+        "Name of the repository; with `github.owner` it names the store where `store` does not.",
         json="github.repo",
         env=("GITHUB_REPO",),
         scope="fleet",
@@ -307,11 +313,24 @@ class Retention(Section):
 
     days: Whole = setting(
         7,
-        "Days after which an ended task is pruned. Checked now, read by a later version: nothing is "
-        "pruned yet.",
+        "Days for which an ended task is kept: its record, result, log and history. For so long a task that "
+        "is submitted again under its id is recognised.",
         json="retention.days",
         unit="days",
         ge=1,
         le=3650,
         scope="fleet",
     )
+    count: Whole = setting(
+        100_000,
+        "Ended tasks that are kept at most: beyond them the oldest are pruned, however young.",
+        json="retention.count",
+        ge=1_000,
+        le=10_000_000,
+        scope="fleet",
+    )
+
+    @property
+    def terms(self) -> Terms:
+        """What is kept, for those who prune."""
+        return Terms(seconds=self.days * 86_400.0, count=self.count)

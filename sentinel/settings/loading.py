@@ -13,6 +13,7 @@ from sentinel.settings.agreement import (
     odd_options,
     odd_strategy,
     other_repositories,
+    store_on_github,
 )
 from sentinel.settings.filelayer import FileLayer
 from sentinel.settings.jsonfile import parse_object
@@ -33,6 +34,7 @@ from sentinel.settings.variables import from_dotenv, from_environment
 #: Where the shared file is looked for when nobody names one, below the current folder.
 SHARED_FILE = Path("config", "shared.json")
 
+_STORE: KeyPath = ("store",)
 _WORKER_ID: KeyPath = ("worker", "id")
 _HEARTBEAT = {("heartbeat", "interval"), ("heartbeat", "stale_threshold")}
 _OURS = frozenset(name for key in KEYS for name in key.env)
@@ -100,6 +102,8 @@ class _Loading:
         merged: dict[KeyPath, Entry] = {}
         for layer in reversed([*outer, *inner]):
             merged.update(layer)
+        if _STORE not in merged:
+            merged.update(store_on_github(merged))
         self._references([file for file in (worker, shared) if file is not None], merged)
         self._problems += [*odd_options(merged), *other_repositories(merged)]
         self._warnings += odd_strategy(merged)

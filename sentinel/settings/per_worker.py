@@ -190,6 +190,26 @@ class Execution(Section):
         le=300,
         live=True,
     )
+    warm_runs: Whole = setting(
+        10_000,
+        "How many Python functions one process runs, one after another, before a fresh one takes its place; "
+        "0 gives each a process of its own.",
+        json="execution.warmRuns",
+        unit="runs",
+        ge=0,
+        le=1_000_000,
+        live=True,
+    )
+    warm_idle: Number = setting(
+        300.0,
+        "After how long such a process ends that has nothing to do.",
+        json="execution.warmIdleSeconds",
+        env=("WORKER_IDLE_TIMEOUT",),
+        unit="seconds",
+        ge=0.1,
+        le=86_400,
+        live=True,
+    )
     pass_env: tuple[Variable, ...] = setting(
         (),
         "Environment variables that tasks get from the worker, besides the few that all get.",

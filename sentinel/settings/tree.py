@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         json="store",
         flag="--store",
         values="a path or a store URL",
+        shown_default="`github://OWNER/REPO` where `github.owner` and `github.repo` are set, else not set",
         scope="fleet",
     )
     distributed_enabled: Switch = setting(

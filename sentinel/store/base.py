@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ class Absence(enum.Enum):
     DELETE = "delete"
 
 
+#: How many parts a folder is gone through in.
+PARTS: Final = 256
 #: Expected "version" of a key that must not exist.
 ABSENT: Final = Absence.ABSENT
 #: Written "document" that removes a key.
@@ -59,6 +62,8 @@ class Transaction:
     note: str
     #: Whether it only keeps the books of what others in its batch do: it does not lead a commit's subject.
     aside: bool = False
+    #: Of what is written, the records that loading it would give: a store may spare itself to load them.
+    records: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         blind = self.write.keys() - self.expect.keys()
@@ -166,6 +171,13 @@ class Snapshot(ABC):
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that begin with ``prefix`` (a folder such as ``tasks/``), in no stated order."""
 
+    def part(self, prefix: str, number: int) -> Iterator[str]:
+        """One of the `PARTS` parts of `list`, about equally large and together the whole, by its number.
+
+        A store may find one without looking at the others. Which key is in which is the store's own matter.
+        """
+        return (key for key in self.list(prefix) if zlib.crc32(key.encode()) % PARTS == number)
+
     @abstractmethod
     def version(self, key: str) -> Expected:
         """The version of ``key``, or `ABSENT`. Unreadable records have versions too."""
@@ -247,6 +259,21 @@ class Store(ABC):
     @abstractmethod
     def kept(self, name: str) -> bytes | None:
         """A blob by the name that `keep` gave, or None when it was pruned or never existed."""
+
+    def days(self) -> Mapping[str, Version]:
+        """The days (``2026-11-22``) of which blobs are kept, each with a version that changes with them.
+
+        Empty where blobs are not kept by the day. Raises `Unavailable`.
+        """
+        return {}
+
+    def drop_day(self, day: str, version: Version) -> bool:  # noqa: ARG002 - for stores that keep by the day
+        """Keep the blobs of ``day`` no longer, if it is as in ``version``; False when it is not.
+
+        They can be read until the store collects what nothing holds. Raises `Unavailable` or
+        `OutcomeUnknown`.
+        """
+        return False
 
     @abstractmethod
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:

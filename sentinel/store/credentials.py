@@ -8,6 +8,7 @@ left out, for git would hand the token to them to be stored.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import shlex
@@ -15,9 +16,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sentinel.model.redaction import READ
 from sentinel.store import askpass
 from sentinel.store.location import Location
 
+#: Longest token in characters.
+_MOST = 4096
 TOKEN_FILE = "SENTINEL_TOKEN_FILE"
 TOKEN = "GITHUB_TOKEN"
 SERVER = "GITHUB_SERVER_URL"
@@ -33,6 +37,15 @@ class Credentials:
     own: bool
     #: Where the credentials come from, for messages: never a value.
     described: str
+    #: What our askpass reads the token from each time that git asks; None for a token that stays as it is.
+    file: Path | None = None
+
+    def remember(self) -> None:
+        """Have the token that the file holds now kept out of texts from now on."""
+        if self.file is not None:
+            # Git itself is told what is wrong with the file.
+            with contextlib.suppress(OSError, ValueError), self.file.open(encoding="utf-8") as file:
+                READ.remember(file.readline(_MOST).strip())
 
 
 def credentials(location: Location, environ: Mapping[str, str], folder: Path) -> Credentials:
@@ -43,8 +56,10 @@ def credentials(location: Location, environ: Mapping[str, str], folder: Path) ->
     if location.transport not in ("http", "https"):
         return _without("the keys of ssh and its agent" if location.transport == "ssh" else "nothing")
     file = environ.get(TOKEN_FILE, "")
+    path: Path | None = None
     if file:
-        given = {askpass.FILE: str(Path(file).expanduser().absolute()), askpass.VARIABLE: ""}
+        path = Path(file).expanduser().absolute()
+        given = {askpass.FILE: str(path), askpass.VARIABLE: ""}
         described = f"the file in {TOKEN_FILE}"
     elif environ.get(TOKEN) and _is_for_github(location, environ):
         given = {askpass.FILE: "", askpass.VARIABLE: TOKEN}
@@ -56,6 +71,7 @@ def credentials(location: Location, environ: Mapping[str, str], folder: Path) ->
         config={"credential.helper": ""},
         own=True,
         described=described,
+        file=path,
     )
 
 

@@ -20,7 +20,7 @@ from sentinel.entropy import system_random
 from sentinel.errors import NotAStore, OutcomeUnknown, StoreError, Unavailable
 from sentinel.model.codec import encode_document
 from sentinel.model.ids import IdSource
-from sentinel.model.layout import FLEET, STATE_REF, artifact_ref
+from sentinel.model.layout import ARTIFACT_REFS, FLEET, STATE_REF, artifact_ref
 from sentinel.store import durability
 from sentinel.store.base import (
     DELETE,
@@ -33,6 +33,7 @@ from sentinel.store.base import (
     Register,
     Store,
     Transaction,
+    Version,
     Written,
     land,
     message,
@@ -41,6 +42,7 @@ from sentinel.store.base import (
 from sentinel.store.history import entries
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
+from sentinel.store.pack import PackWriter
 from sentinel.store.refs import Refs
 from sentinel.store.registers import Registers
 from sentinel.store.repository import (
@@ -65,6 +67,7 @@ RACE_PATIENCE = 10.0
 #: Landed transaction ids that are remembered; none is sent again after so many others.
 _REMEMBERED = 100_000
 
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _Paths = dict[tuple[str, ...], bytes | None]
 
 
@@ -118,7 +121,8 @@ class LocalStore(Store):
     def _connect(self, *, sync: bool) -> None:
         self._repository = open_repository(self.path)
         self._closing.callback(self._repository.free)
-        self._objects = Objects(self._repository, sync=sync)
+        pack = PackWriter(self.path / "objects" / "pack", sync=sync)
+        self._objects = Objects(self._repository, pack=pack)
         alive = self.host_folder / ALIVE
         with self._writing():
             alive.mkdir(parents=True, exist_ok=True)
@@ -241,7 +245,14 @@ class LocalStore(Store):
                 except OutcomeUnknown:
                     self._open.update(dict.fromkeys((tx.id for tx in landing.accepted), base.commit))
                     raise
-            self._last = GitSnapshot(self._objects, commit)
+            written = [key for tx in landing.accepted for key in tx.write]
+            self._last = GitSnapshot(self._objects, commit, before=base.commit, written=written)
+            for tx in landing.accepted:
+                for key, record in tx.records.items():
+                    data = contents[tx.id][path_of(key)]
+                    if data is not None:
+                        self._objects.remember(key, blobs[data], record)
+            self._objects.tidy()
             self._remember(landing.accepted, str(commit))
             return outcomes(batch, landing, str(commit))
         raise AssertionError("the attempts end by raising")
@@ -310,7 +321,7 @@ class LocalStore(Store):
         raise AssertionError("the attempts end by raising")
 
     def kept(self, name: str) -> bytes | None:
-        if not re.fullmatch(r"[0-9a-f]{40}", name):
+        if not _OBJECT_ID.fullmatch(name):
             return None
         try:
             kind, data = self._repository.odb.read(name)
@@ -319,6 +330,15 @@ class LocalStore(Store):
         except (pygit2.GitError, OSError) as error:
             raise Unavailable(f"cannot read {name} from {self.path}: {error}") from error
         return data if kind == pygit2.enums.ObjectType.BLOB else None
+
+    def days(self) -> dict[str, Version]:
+        return {day: str(oid) for day, oid in self._refs.below(ARTIFACT_REFS).items()}
+
+    def drop_day(self, day: str, version: Version) -> bool:
+        if not _OBJECT_ID.fullmatch(version):
+            return False
+        with self._refs.section():
+            return self._refs.remove(artifact_ref(day), pygit2.Oid(hex=version))
 
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         return entries(self._repository, self._newest().commit, limit, after)

@@ -125,7 +125,7 @@ class Mirror:
             self._slot = take_slot(self._parent)
             folder = self._slot.folder
             given = credentials(self.location, self._environ, folder)
-            self.credentials = given.described
+            self._given = given
             self._git = Git(
                 folder,
                 environ=self._environ,
@@ -187,6 +187,7 @@ class Mirror:
         """See to it that the repository is ours, there, and sound, as far as is known."""
         if self._prepare is not None:
             self._prepare()
+        self._given.remember()
         if self._slot is None or not self._slot.ours:
             log.warning("the mirror %s was deleted; another is made", self.path)
             self._leave()
@@ -195,6 +196,11 @@ class Mirror:
             self.renew("an object could not be read")
         elif not (self.path / "HEAD").exists():
             self.renew("it was deleted, or a part of it")
+
+    @property
+    def credentials(self) -> str:
+        """Where the credentials come from; never a value."""
+        return self._given.described
 
     def _leave(self) -> None:
         if self._slot is not None:
@@ -317,6 +323,18 @@ class Mirror:
             if name == ref:
                 return oid
         return None
+
+    def list_refs(self, prefix: str) -> dict[str, str]:
+        """All refs on the server that begin with ``prefix`` → object id, without it. Raises `Unavailable`."""
+        self.ensure()
+        ran = self._read("ls-remote", "--refs", self.location.url, f"{prefix}*", factor=0)
+        self._succeed(ran, "read")
+        found = {}
+        for line in ran.out.decode("utf-8", "replace").splitlines():
+            oid, _, name = line.partition("\t")
+            if name.startswith(prefix):
+                found[name.removeprefix(prefix)] = oid
+        return found
 
     def _read(self, *args: str, factor: int = 1, trace: bool = False) -> Ran:
         """Run a command that reads, with ``factor`` times the time that reads get now; 0: what is small."""

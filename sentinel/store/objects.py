@@ -6,18 +6,18 @@ Git objects never change, so nothing that is remembered here ever has to be inva
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pygit2
 
 from sentinel.errors import BadRecord, Unavailable
 from sentinel.model.codec import MAX_DOCUMENT_BYTES, Document, decode_document
-from sentinel.store import durability
+from sentinel.store.pack import BLOB, COMMIT, TREE, PackWriter
 
 TREE_MODE = 0o040000
 BLOB_MODE = 0o100644
+_TYPES = {TREE: pygit2.enums.ObjectType.TREE, BLOB: pygit2.enums.ObjectType.BLOB}
 _NO_FILE_MODES = (0o120000, 0o160000)  # symbolic link, submodule
 
 _K = TypeVar("_K")
@@ -29,6 +29,8 @@ class Entry(NamedTuple):
 
     mode: int
     oid: pygit2.Oid
+    #: As it stands in the tree, with its name; empty for one that is new.
+    raw: bytes = b""
 
     @property
     def is_tree(self) -> bool:
@@ -66,13 +68,16 @@ class Recent(Generic[_K, _V]):
 
 
 class Objects:
-    """Reads and writes the objects of ``repository``. With ``sync``, `flush` waits for the disk."""
+    """Reads and writes the objects of ``repository``.
 
-    def __init__(self, repository: pygit2.Repository, *, sync: bool = False) -> None:
+    With ``pack`` what is written is there for others when it was flushed, in one pack, and otherwise at once.
+    """
+
+    def __init__(self, repository: pygit2.Repository, *, pack: PackWriter | None = None) -> None:
         self.repository = repository
-        self._folder = Path(repository.path) / "objects"
-        self._sync = sync
-        self._unsynced: list[pygit2.Oid] = []
+        self._pack = pack
+        self._parsed: Recent[tuple[pygit2.Oid, str, Callable[..., Any]], Any] = Recent(50_000)
+        self._roots: Recent[pygit2.Oid, pygit2.Oid] = Recent(1_000)
         self._trees: Recent[pygit2.Oid, Mapping[str, Entry]] = Recent(200_000)
         self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(8 * 1024 * 1024)
 
@@ -93,9 +98,10 @@ class Objects:
         while at < len(data):
             blank = data.index(b" ", at)
             zero = data.index(b"\0", blank)
+            end = zero + 21
             name = data[blank + 1 : zero].decode("utf-8", "surrogateescape")
-            entries[name] = Entry(int(data[at:blank], 8), pygit2.Oid(raw=data[zero + 1 : zero + 21]))
-            at = zero + 21
+            entries[name] = Entry(int(data[at:blank], 8), pygit2.Oid(raw=data[zero + 1 : end]), data[at:end])
+            at = end
         return entries
 
     def document(self, key: str, entry: Entry) -> Document:
@@ -111,6 +117,19 @@ class Objects:
         # The bytes were checked with every limit once; parsing them again gives the caller its own copy.
         copy: Document = json.loads(known)
         return copy
+
+    def parsed(self, key: str, entry: Entry, parse: Callable[[str, Document], Any]) -> Any:
+        """What ``parse`` makes of a document, remembered. Raises `BadRecord`, and what it does."""
+        place = (entry.oid, key, parse)
+        known = self._parsed.get(place)
+        if known is None:
+            known = parse(key, self.document(key, entry))
+            self._parsed.put(place, known, 1)
+        return known
+
+    def remember(self, key: str, oid: pygit2.Oid, record: Any) -> None:
+        """The blob ``oid``, stored under ``key``, would be loaded as ``record`` by its class."""
+        self._parsed.put((oid, key, type(record).load), record, 1)
 
     def _check(self, key: str, oid: pygit2.Oid) -> bytes | BadRecord:
         try:
@@ -133,6 +152,9 @@ class Objects:
 
     def root(self, commit: pygit2.Oid) -> pygit2.Oid:
         """The tree of a commit. Raises `Unavailable` when it is none, or lost."""
+        known = self._roots.get(commit)
+        if known is not None:
+            return known
         try:
             return self.repository[commit].peel(pygit2.Tree).id
         except (pygit2.GitError, KeyError) as error:
@@ -149,41 +171,61 @@ class Objects:
 
     def write_blob(self, data: bytes) -> pygit2.Oid:
         """Store ``data``."""
-        return self._note(self.repository.create_blob(data))
+        return self.repository.create_blob(data) if self._pack is None else self._pack.add(BLOB, data)
 
     def write_tree(self, base: pygit2.Oid | None, changes: Mapping[str, Entry | None]) -> pygit2.Oid | None:
         """Store the tree ``base`` (None: an empty one) with ``changes``, or nothing when it became empty."""
         entries = {} if base is None else dict(self.tree(base))
-        builder = self.repository.TreeBuilder() if base is None else self.repository.TreeBuilder(base)
+        fresh = False
         for name, entry in changes.items():
             if entry is not None:
-                builder.insert(name, entry.oid, entry.mode)
-                entries[name] = entry
-            elif entries.pop(name, None) is not None:
-                builder.remove(name)
+                fresh = fresh or name not in entries
+                raw = b"%o %s\0" % (entry.mode, name.encode("utf-8", "surrogateescape")) + entry.oid.raw
+                entries[name] = Entry(entry.mode, entry.oid, raw)
+            else:
+                entries.pop(name, None)
         if not entries:
             return None
-        oid = self._note(builder.write())
+        if fresh:
+            entries = dict(sorted(entries.items(), key=_tree_order))
+        oid = self._write(TREE, b"".join([entry.raw for entry in entries.values()]))
         self._trees.put(oid, entries, len(entries) + 1)
         return oid
 
     def empty_tree(self) -> pygit2.Oid:
         """Store the tree without entries."""
-        return self._note(self.repository.TreeBuilder().write())
+        return self._write(TREE, b"")
 
     def write_commit(
         self, text: str, author: pygit2.Signature, tree: pygit2.Oid, parents: Iterable[pygit2.Oid]
     ) -> pygit2.Oid:
         """Store a commit; no ref moves."""
-        return self._note(self.repository.create_commit(None, author, author, text, tree, list(parents)))
-
-    def _note(self, oid: pygit2.Oid) -> pygit2.Oid:
-        if self._sync:
-            self._unsynced.append(oid)
+        if self._pack is None:
+            return self.repository.create_commit(None, author, author, text, tree, list(parents))
+        who = f"{author.name} <{author.email}> {author.time} +0000"
+        lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+        lines += [f"author {who}", f"committer {who}", "", text]
+        oid = self._pack.add(COMMIT, "\n".join(lines).encode())
+        self._roots.put(oid, tree, 1)
         return oid
 
+    def _write(self, kind: str, data: bytes) -> pygit2.Oid:
+        if self._pack is not None:
+            return self._pack.add(kind, data)
+        return self.repository.odb.write(_TYPES[kind], data)
+
     def flush(self) -> None:
-        """Put all that was written so far on the disk, as far as this client was asked to sync."""
-        names = [str(oid) for oid in self._unsynced]
-        durability.sync_files([self._folder / name[:2] / name[2:] for name in names])
-        self._unsynced.clear()
+        """Let others see what was written so far. Raises `OSError`."""
+        if self._pack is not None:
+            self._pack.write()
+
+    def tidy(self) -> None:
+        """Do what keeps the repository quick to read, if it is time for that."""
+        if self._pack is not None:
+            self._pack.tidy()
+
+
+def _tree_order(item: tuple[str, Entry]) -> bytes:
+    # Git sorts a folder as if its name ended with a slash.
+    name, entry = item
+    return (f"{name}/" if entry.is_tree else name).encode("utf-8", "surrogateescape")

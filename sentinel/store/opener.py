@@ -70,6 +70,8 @@ class Extras:
     furnish: str | None = None
     #: Makes what peers do there besides tasks: see `sentinel.fleet.duty`.
     duties: str | None = None
+    #: Tells what goes together with an ended task when it is pruned: see `sentinel.fleet.retention`.
+    companions: str | None = None
     #: Has workers started there: see `sentinel.fleet.access.Runners`.
     runners: str | None = None
 

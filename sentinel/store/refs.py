@@ -171,6 +171,31 @@ class Refs:
                 failure = error
         return self._landed(name, base, target, failure)
 
+    def below(self, prefix: str) -> dict[str, pygit2.Oid]:
+        """All refs that begin with ``prefix``, by the rest of their names. Raises `Unavailable`."""
+        try:
+            names = [name for name in self._repository.listall_references() if name.startswith(prefix)]
+        except (pygit2.GitError, OSError) as error:
+            raise Unavailable(f"the refs in {self._path} cannot be read: {error}") from error
+        heads = {name.removeprefix(prefix): self.head(name) for name in names}
+        return {name: head for name, head in heads.items() if head is not None}
+
+    def remove(self, name: str, base: pygit2.Oid) -> bool:
+        """Remove ``name`` if it is still at ``base``; False when it is not. To be called inside `section`.
+
+        Raises `Unavailable`.
+        """
+        with self._noted(f"{base} {name}\n"):
+            try:
+                reference = self._lookup(name)
+                if reference is None or reference.target != base:
+                    return False
+                # Goes only from the target that this very object was read with.
+                reference.delete()
+            except (pygit2.GitError, OSError, ValueError) as error:
+                raise Unavailable(f"{name} in {self._path} cannot be removed: {error}") from error
+        return True
+
     @contextlib.contextmanager
     def _noted(self, note: str) -> Iterator[None]:
         if not self._holding:

@@ -47,6 +47,7 @@ from sentinel.store.base import (
     Snapshot,
     Store,
     Transaction,
+    Version,
     Written,
     land,
     message,
@@ -547,6 +548,17 @@ class RemoteStore(Store):
         except (pygit2.GitError, OSError) as error:
             raise self._mirror.objects.damaged(pygit2.Oid(hex=name)) from error
         return data if kind == pygit2.enums.ObjectType.BLOB else None
+
+    def days(self) -> dict[str, Version]:
+        return self._mirror.list_refs(ARTIFACT_REFS)
+
+    def drop_day(self, day: str, version: Version) -> bool:
+        answer = self._mirror.send(artifact_ref(day), None, version)
+        if answer.pushed is Pushed.UNKNOWN:
+            raise OutcomeUnknown(f"whether the artifacts of {day} were let go is open: {answer.reason}")
+        if answer.pushed in (Pushed.FAILED, Pushed.REFUSED):
+            raise Unavailable(answer.reason)
+        return answer.pushed is Pushed.LANDED
 
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         head = self._newest().commit

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import tenacity
 
@@ -61,6 +61,7 @@ class Change:
         self._tx = tx
         self._expect: dict[str, Expected] = {}
         self._write: dict[str, Written] = {}
+        self._records: dict[str, Any] = {}
 
     def expect(self, key: str) -> Change:
         """Land only while ``key`` is as it is in the snapshot (absence included)."""
@@ -91,9 +92,19 @@ class Change:
         """Whether the snapshot has ``key`` at all."""
         return self._snapshot.version(key) is not ABSENT
 
-    def put(self, key: str, record: Record) -> Change:
-        """Write ``record``, derived from what the snapshot holds, as the next version."""
-        self._write[key] = record.stamped(record.rev + 1, self._tx).document()
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        """What ``parse`` makes of the document that the snapshot has at ``key``; see `Snapshot.parsed`."""
+        return self._snapshot.parsed(key, parse)
+
+    def put(self, key: str, record: Record, *, loaded: bool = False) -> Change:
+        """Write ``record``, derived from what the snapshot holds, as the next version.
+
+        ``loaded`` says that it is made of loaded values only, so that loading it again gives the very same.
+        """
+        stamped = record.stamped(record.rev + 1, self._tx)
+        self._write[key] = stamped.document()
+        if loaded:
+            self._records[key] = stamped
         self._expect.setdefault(key, self._snapshot.version(key))
         return self
 
@@ -106,7 +117,7 @@ class Change:
     def transaction(self, note: str, *, aside: bool = False) -> Transaction:
         """The finished transaction; ``note``, whatever texts went into it, is one line of the audit."""
         note = one_line(note, _MAX_NOTE)
-        return Transaction(self._tx, dict(self._expect), dict(self._write), note, aside)
+        return Transaction(self._tx, self._expect, self._write, note, aside, self._records)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

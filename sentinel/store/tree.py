@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pygit2
 
@@ -20,6 +20,8 @@ from sentinel.errors import Unavailable
 from sentinel.model.codec import Document
 from sentinel.store.base import ABSENT, Expected, Snapshot
 from sentinel.store.objects import BLOB_MODE, TREE_MODE, Entry, Objects
+
+T = TypeVar("T")
 
 #: An encoded name is a file name with its suffix, and file systems stop at 255 bytes.
 MAX_NAME_BYTES = 240
@@ -88,15 +90,36 @@ def _key_at(path: tuple[str, ...]) -> str | None:
 
 
 class GitSnapshot(Snapshot):
-    """All documents at one commit. Folders are read when they are first asked for."""
+    """All documents at one commit. Folders are read when they are first asked for.
 
-    def __init__(self, objects: Objects, commit: pygit2.Oid) -> None:
+    ``written`` are the keys in which it differs from the commit ``before`` it, where that is known.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        commit: pygit2.Oid,
+        *,
+        before: pygit2.Oid | None = None,
+        written: Sequence[str] = (),
+    ) -> None:
         self.revision = str(commit)
         self.commit = commit
         self.root = objects.root(commit)
         self._objects = objects
+        self._before = before
+        self._written = written
+        #: What was looked up already.
+        self._entries: dict[str, Entry | None] = {}
 
     def _entry(self, key: str) -> Entry | None:
+        try:
+            return self._entries[key]
+        except KeyError:
+            found = self._entries[key] = self._find(key)
+            return found
+
+    def _find(self, key: str) -> Entry | None:
         try:
             *folders, file = path_of(key)
         except ValueError:
@@ -114,20 +137,38 @@ class GitSnapshot(Snapshot):
         entry = self._entry(key)
         return None if entry is None else self._objects.document(key, entry)
 
+    def parsed(self, key: str, parse: Callable[[str, Document], T]) -> T | None:
+        entry = self._entry(key)
+        if entry is None:
+            return None
+        found: T = self._objects.parsed(key, entry, parse)
+        return found
+
     def version(self, key: str) -> Expected:
         entry = self._entry(key)
         return ABSENT if entry is None else str(entry.oid)
 
     def list(self, prefix: str) -> Iterator[str]:
+        return self._listed(prefix, None)
+
+    def part(self, prefix: str, number: int) -> Iterator[str]:
+        # The outer folders are the first two digits of a hash.
+        return self._listed(prefix, f"{number:02x}")
+
+    def _listed(self, prefix: str, only: str | None) -> Iterator[str]:
+        """All keys below ``prefix``, or those of one outer folder; what is in none is in the first."""
         tree = self._objects.tree
         for name, entry in tree(self.root).items():
             if not entry.is_tree:
-                yield from self._matching((name,), prefix)
+                if only in (None, "00"):
+                    yield from self._matching((name,), prefix)
                 continue
             folder = _decode(name)
             if folder is None or not _overlap(folder + "/", prefix):
                 continue
-            for outer, bucket in tree(entry.oid).items():
+            buckets = tree(entry.oid)
+            found = buckets.get(only) if only is not None else None
+            for outer, bucket in buckets.items() if only is None else [(only, found)] if found else []:
                 for inner, leaf in tree(bucket.oid).items() if bucket.is_tree else ():
                     for file, record in tree(leaf.oid).items() if leaf.is_tree else ():
                         if not record.is_tree:
@@ -141,6 +182,8 @@ class GitSnapshot(Snapshot):
     def changed(self, since: Snapshot) -> Iterable[str] | None:
         if not isinstance(since, GitSnapshot) or since._objects is not self._objects:
             return None
+        if since.commit == self._before:
+            return self._written
         try:
             return list(self._differing((), since.root, self.root))
         except Unavailable:

@@ -23,6 +23,7 @@ from sentinel.store.base import (
     Snapshot,
     Store,
     Transaction,
+    Version,
     Written,
 )
 
@@ -50,6 +51,8 @@ _POSSIBLE: Mapping[str, frozenset[Fault]] = {
     "published": frozenset({Fault.UNAVAILABLE}),
     "keep": frozenset({Fault.UNAVAILABLE}),
     "kept": frozenset({Fault.UNAVAILABLE}),
+    "days": frozenset({Fault.UNAVAILABLE}),
+    "drop_day": frozenset({Fault.UNAVAILABLE}),
     "audit": frozenset({Fault.UNAVAILABLE}),
 }
 
@@ -157,6 +160,14 @@ class FaultyStore(Store):
     def kept(self, name: str) -> bytes | None:
         self._fault("kept")
         return self.inner.kept(name)
+
+    def days(self) -> Mapping[str, Version]:
+        self._fault("days")
+        return self.inner.days()
+
+    def drop_day(self, day: str, version: Version) -> bool:
+        self._fault("drop_day")
+        return self.inner.drop_day(day, version)
 
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         self._fault("audit")

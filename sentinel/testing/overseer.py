@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.clock import Clock
-from sentinel.peer.overseer import Empty, Ended, Event, Fenced, Gone, Refused, Started
+from sentinel.peer.overseer import Empty, Ended, Event, Fenced, Gone, Recalled, Refused, Started
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec, StopReason
 
 
@@ -51,6 +51,12 @@ class ScriptedOverseer:
     def stop(self, run: str, why: StopReason, grace: float) -> None:  # noqa: ARG002 - ends at once
         if run in self.runs:
             self.finish(run, cause=why)
+
+    def recall(self, lane: str) -> None:
+        waiting = [name for name, run in self.runs.items() if run.spec.lane == lane][1:]
+        for name in waiting:
+            del self.runs[name]
+        self._events.append(Recalled(tuple(waiting)))
 
     def end(self) -> None:
         if not self.ended:

@@ -74,6 +74,8 @@ class Place:
             "SENTINEL_STORE": str(self.store),
             "SENTINEL_STATE_FOLDER": str(self.state),
             "SENTINEL_LOCAL_FSYNC": "0",
+            # Who meets a lock that is held is told at once.
+            "SENTINEL_LOCKING_RETRY_ATTEMPTS": "0",
             "PYTHONPATH": str(ROOT),
         }
 

@@ -37,7 +37,9 @@ def test_show_fills_in_what_depends_on_the_kind_of_store(place: Place) -> None:
 
 
 def test_show_can_leave_out_what_is_at_its_default(place: Place) -> None:
-    assert shown(place, "--changed").keys() == {"store", "state.folder", "local.fsync"}
+    assert shown(place, "--changed").keys() == {
+        *("store", "state.folder", "local.fsync", "locking.retry_attempts"),
+    }
 
 
 def test_show_takes_the_file_of_the_worker_that_is_asked_for(place: Place) -> None:

@@ -31,6 +31,8 @@ def test_wait_tells_done_from_failed_and_from_in_vain(place: Place, worked: Work
     failed = place.run("tasks", "wait", "good", "bad", "-o", "json")
     assert (failed.status, [row["state"] for row in failed.json]) == (1, ["done", "failed"])
     assert failed.said == "task bad is failed: error: it broke"
+    twice = place.run("tasks", "wait", "good", "good", "-o", "json")
+    assert [row["id"] for row in twice.json] == ["good"]
     vain = place.run("tasks", "wait", "open", "--timeout", "0.1", "-o", "json")
     assert (vain.status, vain.stdout, "tasks why open" in vain.said) == (124, "", True)
 

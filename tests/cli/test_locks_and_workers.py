@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+
+import pytest
 
 from tests.cli.conftest import Place, Run, Worked
 
@@ -110,6 +113,24 @@ def test_lock_rows_have_the_documented_fields(run: Run) -> None:
 def test_the_ttl_of_a_lock_comes_from_the_settings(run: Run) -> None:
     ran = run("locks", "acquire", "x", "-o", "json", SENTINEL_LOCKING_TTL="77")
     assert ran.json["ttl"] == 77
+
+
+@pytest.mark.parametrize("command", [["acquire", "x"], ["run", "x", "--", "true"]])
+def test_a_lock_that_is_held_is_tried_for_again_as_configured(
+    place: Place, run: Run, command: list[str]
+) -> None:
+    run("locks", "acquire", "x")
+
+    def release() -> None:
+        with place.client() as client:
+            client.release_lock("x", force=True)
+
+    # It is held when the command begins; without another try the command fails.
+    timer = threading.Timer(1.0, release)
+    timer.start()
+    retrying = {"SENTINEL_LOCKING_RETRY_ATTEMPTS": "60", "SENTINEL_LOCKING_RETRY_DELAY": "1"}
+    assert run("locks", *command, **retrying).status == 0
+    timer.join()
 
 
 def test_eight_processes_race_for_a_lock_and_one_wins(place: Place) -> None:

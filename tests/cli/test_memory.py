@@ -7,7 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.model.layout import memory_key
 from tests.cli.conftest import Place, Run
+from tests.cli.test_bad_places import plant
+
+
+def test_a_record_that_cannot_be_read_is_replaced_saying_so(place: Place, run: Run) -> None:
+    plant(place, memory_key("default", "k"), b'{"format": 2}')
+    refused = run("memory", "get", "k")
+    assert (refused.status, "last_write_wins replaces this one" in refused.said) == (5, True)
+    rehearsed = place.process("memory", "set", "k", "1", "--dry-run")
+    assert (rehearsed.stdout, "would be written over" in rehearsed.said) == ("would set default/k\n", True)
+    written = place.process("memory", "set", "k", "1")
+    assert (written.status, "newer than 1" in written.said) == (0, True)
+    assert run("memory", "get", "k").stdout == "1\n"
+    assert run("doctor").status == 0
 
 
 def test_a_value_is_set_and_read(run: Run) -> None:

@@ -60,10 +60,27 @@ def test_a_module_named_by_a_flag_is_bad_input(run: Run) -> None:
     assert run("worker", "start", "--dry-run", "--tasks", "nonexist").status == 2
 
 
-def test_a_worker_that_would_take_nothing_is_refused(run: Run) -> None:
+def test_a_worker_says_once_of_each_type_that_there_is_no_code_for_it(run: Run) -> None:
+    ran = run("worker", "start", "--dry-run", SUPPORTED_TASK_TYPES="build,shell,compile,build")
+    assert ran.status == 0
+    told = [line for line in ran.stderr.splitlines() if "there is no code here" in line]
+    assert [line.split(" names the task type ")[1].split(",")[0] for line in told] == ["build", "compile"]
+    assert all("--tasks" in line and "tasks.commands" in line for line in told)
+
+
+def test_a_worker_that_takes_nothing_says_so_and_starts(run: Run) -> None:
     ran = run("worker", "start", "--dry-run", "--types", "nosuch")
-    assert ran.status == 2
-    assert "would take nothing" in ran.stderr
+    assert ran.status == 0
+    assert "it takes nothing" in ran.stderr
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["config", "validate"]])
+def test_a_type_without_code_is_a_warning_of_what_checks_the_configuration(
+    run: Run, command: list[str]
+) -> None:
+    ran = run(*command, SUPPORTED_TASK_TYPES="build")
+    assert ran.status == 0
+    assert "build, for which there is no code here" in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("duration", ["0", "0m", "-1", "soon"])

@@ -48,7 +48,20 @@ class MemoryHub:
         self.issues: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, dict[str, Any]] = {}
         self.events: dict[int, list[dict[str, Any]]] = {}
+        #: Numbers of comments, and of events, that happened and are not listed yet.
+        self.late: set[int] = set()
+        #: What is on the default branch; each look at it makes a commit of what changed.
         self.files: dict[str, bytes] = {}
+        #: The commits of the default branch, and others that were on it: name → its parent and its files.
+        self.commits: dict[str, tuple[str, dict[str, bytes]]] = {}
+        self.head = ""
+        #: The newest commit that a copy shows which lags behind; empty: none does.
+        self.lagging = ""
+        #: Whether trees are listed in part only.
+        self.truncated = False
+        #: Whether no content is shown yet, and the mode of every file.
+        self.unshown = False
+        self.mode = "100644"
         self.permissions = {name: permission for name, (_, permission) in PEOPLE.items()}
         #: Whether the credentials may not ask for permissions.
         self.secret_permissions = False
@@ -80,6 +93,7 @@ class MemoryHub:
             "labels": [{"name": name} for name in labels],
             "created_at": self._now(),
             "updated_at": self._now(),
+            "closed_at": None,
         }
         self.events[number] = []
         for name in labels:
@@ -91,10 +105,11 @@ class MemoryHub:
         self._touch(number)["labels"].append({"name": name})
         self._event(number, "labeled", by, label={"name": name})
 
-    def unlabel(self, number: int, name: str) -> None:
+    def unlabel(self, number: int, name: str, *, by: str = "alice") -> None:
         """Somebody takes a label away."""
         issue = self._touch(number)
         issue["labels"] = [label for label in issue["labels"] if label["name"] != name]
+        self._event(number, "unlabeled", by, label={"name": name})
 
     def edit(self, number: int, body: str) -> None:
         """Somebody edits the body; GitHub does not tell who."""
@@ -102,12 +117,12 @@ class MemoryHub:
 
     def close(self, number: int, *, by: str = "alice") -> None:
         """Somebody closes an issue."""
-        self._touch(number)["state"] = "closed"
+        self._touch(number).update(state="closed", closed_at=self.issues[number]["updated_at"])
         self._event(number, "closed", by)
 
     def reopen(self, number: int, *, by: str = "alice") -> None:
         """Somebody opens an issue again."""
-        self._touch(number)["state"] = "open"
+        self._touch(number).update(state="open", closed_at=None)
         self._event(number, "reopened", by)
 
     def say(self, number: int, body: str, *, by: str = "alice") -> int:
@@ -158,6 +173,12 @@ class MemoryHub:
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Reply:
         self.read.append(path)
+        if "per_page" in (params or {}):
+            assert params is not None
+            if (found := re.fullmatch(rf"{REPOSITORY}/compare/(\w+)\.\.\.(\w+)", path)) is not None:
+                return Reply({"status": self._compare(found[1], found[2], path)})
+            size, page = int(params["per_page"]), int(params.get("page", 1))
+            return Reply(copy.deepcopy(self._list(path, params)[(page - 1) * size : page * size]))
         return Reply(copy.deepcopy(self._get(path, params or {})))
 
     def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[Any]:
@@ -189,23 +210,84 @@ class MemoryHub:
             return {"permission": plain, "role_name": permission, "user": user(name)}
         if (found := re.fullmatch(rf"{REPOSITORY}/issues/(\d+)", path)) is not None:
             return self._issue(int(found[1]), path)
-        if path == f"{REPOSITORY}/contents/.sentinel/tasks":
-            if not self.files:
-                raise Missing("no such folder", path)
-            return [
-                {"type": "file", "path": name, "sha": blob(data), "size": len(data)}
-                for name, data in sorted(self.files.items())[:1_000]
-            ]
+        if (found := re.fullmatch(rf"{REPOSITORY}/git/commits/(\w+)", path)) is not None:
+            if found[1] not in self.commits:
+                raise Missing("no such commit", path)
+            return {"sha": found[1], "tree": {"sha": _tree(found[1], "")}}
+        if (found := re.fullmatch(rf"{REPOSITORY}/git/trees/(\w+)", path)) is not None:
+            return self._entries(found[1], path)
         if (found := re.fullmatch(rf"{REPOSITORY}/git/blobs/(\w+)", path)) is not None:
-            for data in self.files.values():
+            for data in (
+                []
+                if self.unshown
+                else [data for _, files in self.commits.values() for data in files.values()]
+            ):
                 if blob(data) == found[1]:
                     text = base64.encodebytes(data).decode()
                     return {"encoding": "base64", "content": text, "size": len(data)}
             raise Missing("no such blob", path)
         raise AssertionError(f"nobody reads {path}")
 
+    def commit(self) -> str:
+        """The newest commit of the default branch, made of what is in `files`; empty for an empty one."""
+        if self.files != (self.commits[self.head][1] if self.head else {}):
+            self.reset_branch(self.head)
+        return self.head
+
+    def reset_branch(self, parent: str) -> str:
+        """Let a commit with what is in `files` follow ``parent``, and be the newest."""
+        self._ids += 1
+        self.head = hashlib.sha1(f"{parent} {self._ids}".encode()).hexdigest()
+        self.commits[self.head] = (parent, dict(self.files))
+        return self.head
+
+    def _back(self, commit: str) -> list[str]:
+        found = []
+        while commit:
+            found.append(commit)
+            commit = self.commits[commit][0]
+        return found
+
+    def _compare(self, base: str, head: str, path: str) -> str:
+        if base not in self.commits or head not in self.commits:
+            raise Missing("no such commit", path)
+        if base == head:
+            return "identical"
+        if base in self._back(head):
+            return "ahead"
+        return "behind" if head in self._back(base) else "diverged"
+
+    def _entries(self, tree: str, path: str) -> dict[str, Any]:
+        for commit, (_, files) in self.commits.items():
+            for folder in ("", ".sentinel", ".sentinel/tasks"):
+                if _tree(commit, folder) == tree:
+                    prefix = f"{folder}/" if folder else ""
+                    below = {name.removeprefix(prefix) for name in files if name.startswith(prefix)}
+                    entries = [
+                        self._file(name, files[f"{folder}/{name}".lstrip("/")])
+                        if "/" not in name
+                        else {
+                            "path": name.partition("/")[0],
+                            "mode": "040000",
+                            "type": "tree",
+                            "sha": _tree(commit, f"{folder}/{name.partition('/')[0]}".strip("/")),
+                        }
+                        for name in sorted(below)
+                    ]
+                    return {"sha": tree, "tree": entries, "truncated": self.truncated}
+        raise Missing("no such tree", path)
+
+    def _file(self, name: str, data: bytes) -> dict[str, Any]:
+        return {"path": name, "mode": self.mode, "type": "blob", "sha": blob(data)}
+
     def _list(self, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
         since = str(params.get("since", ""))
+        if path == f"{REPOSITORY}/commits":
+            head = self.commit()
+            return [
+                {"sha": commit, "commit": {"tree": {"sha": _tree(commit, "")}}}
+                for commit in self._back(self.lagging or head)
+            ]
         if path == f"{REPOSITORY}/issues":
             found = [issue for issue in self.issues.values() if issue["updated_at"] >= since]
             if params.get("state") == "open":
@@ -214,7 +296,14 @@ class MemoryHub:
                 found = [issue for issue in found if params["labels"] in self.labels(issue["number"])]
             return sorted(found, key=lambda issue: issue["updated_at"])
         if path == f"{REPOSITORY}/issues/comments":
-            return [comment for comment in self.comments.values() if comment["updated_at"] >= since]
+            return sorted(
+                (
+                    comment
+                    for comment in self.comments.values()
+                    if comment["updated_at"] >= since and comment["id"] not in self.late
+                ),
+                key=lambda comment: comment["updated_at"],
+            )
         found_one = re.fullmatch(rf"{REPOSITORY}/issues/(\d+)/(comments|events|labels)", path)
         if found_one is None:
             raise AssertionError(f"nobody lists {path}")
@@ -222,7 +311,10 @@ class MemoryHub:
         issue = self._issue(number, path)
         if found_one[2] == "comments":
             return self.on(number)
-        return self.events[number] if found_one[2] == "events" else issue["labels"]
+        if found_one[2] == "events":
+            return [event for event in self.events[number] if event["id"] not in self.late]
+        labels: list[dict[str, Any]] = issue["labels"]
+        return labels
 
     def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         match (method, *path.strip("/").split("/")):
@@ -270,7 +362,10 @@ class MemoryHub:
         return self.issues[number]
 
     def _event(self, number: int, event: str, by: str, **more: Any) -> None:
-        self.events[number].append({"event": event, "actor": user(by), **more})
+        self._ids += 1
+        at = self.issues[number]["updated_at"]
+        told = {"id": self._ids, "event": event, "actor": user(by), "created_at": at, **more}
+        self.events[number].append(told)
 
     def _now(self) -> str:
         self._seconds += 1
@@ -288,6 +383,11 @@ def user(login: str) -> dict[str, Any] | None:
 def blob(data: bytes) -> str:
     """Git's name of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _tree(commit: str, folder: str) -> str:
+    """Names a folder in a commit."""
+    return hashlib.sha1(f"tree {commit} {folder}".encode()).hexdigest()
 
 
 class Lossy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -36,6 +37,14 @@ class People:
     def say(self, number: int, text: str, *, by: str = "writer") -> None:
         """Comment."""
         self._call("POST", f"issues/{number}/comments", {"body": text}, by=by)
+
+    def merge(self, path: str, content: str) -> None:
+        """Have a file on the default branch say something."""
+        there = self._emulator.call("GET", f"{self.path}/contents/{path}")
+        encoded = base64.b64encode(content.encode()).decode()
+        change = {"message": f"Change {path}", "content": encoded}
+        known = {"sha": there.json()["sha"]} if there.ok else {}
+        self._call("PUT", f"contents/{path}", {**change, **known})
 
     def issue(self, number: int) -> dict[str, Any]:
         """An issue as people see it."""

@@ -1,7 +1,8 @@
 """What GitHub has and the emulator has not: ETags, limits, faults, tokens that are wrong; and a meter.
 
 The emulator's known differences are put right on the way: a missing ref is 422 for PATCH and DELETE, URLs of
-refs say ``git/refs/``, a token that it does not know is 401.
+refs say ``git/refs/``, a token that it does not know is 401, and the labels that an issue was opened with are
+told of in its events.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _USES = 4_000
 _PAGE = b"<!DOCTYPE html><html><body><h1>Whoa there!</h1></body></html>"
 _HOPS = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "date"}
 _REF = re.compile(r"/repos/[^/]+/[^/]+/git/refs/")
+_EVENTS = re.compile(r"/repos/[^/]+/[^/]+/issues/\d+/events")
 
 
 class Exchange:
@@ -221,6 +223,8 @@ class Proxy:
         if method in ("PATCH", "DELETE") and exchange.status == 404 and _REF.match(path):
             exchange.status = 422
             exchange.answer = _json("Reference does not exist")
+        if method == "GET" and exchange.status == 200 and _EVENTS.fullmatch(path):
+            exchange.answer = _with_first_labels(exchange.answer)
         exchange.answer = exchange.answer.replace(b"/git/ref/", b"/git/refs/")
         exchange.answer = re.sub(rb"http://localhost:%d" % self._target, self.url.encode(), exchange.answer)
         link = exchange.answer_headers.get("link")
@@ -426,6 +430,21 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are what some of the tests are about."""
+
+
+def _with_first_labels(answer: bytes) -> bytes:
+    """Events as GitHub lists them: it has none for the opening, and one for each label that came with it."""
+    events: list[dict[str, Any]] = []
+    listed = json.loads(answer)
+    later = {event["label"]["name"] for event in listed if event["event"] == "labeled"}
+    for event in listed:
+        if event["event"] == "opened":
+            names = [label for label in event["issue"]["labels"] if label["name"] not in later]
+            labels = [{"name": label["name"], "color": label["color"]} for label in names]
+            events += [{**event, "event": "labeled", "label": label} for label in labels]
+        else:
+            events.append(event)
+    return json.dumps(events).encode()
 
 
 def _json(message: str) -> bytes:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from sentinel.model import layout
 from sentinel.model.origin import spec_hash
-from tests.github.stage import DONE, FAILED, Stage
+from sentinel.store.base import ABSENT, Transaction
+from tests.github.stage import DONE, FAILED, GOOD, Stage
 
 PATH = ".sentinel/tasks/count.json"
 
@@ -104,9 +106,10 @@ def test_a_removed_file_withdraws_what_waits(stage: Stage) -> None:
 
 
 def test_a_file_that_github_has_no_room_to_list_is_not_withdrawn(stage: Stage) -> None:
-    merge(stage, ".sentinel/tasks/zebra.json")
-    for number in range(1_000):
-        stage.hub.files[f".sentinel/tasks/{number:04}.txt"] = b""
+    merge(stage)
+    del stage.hub.files[PATH]
+    stage.hub.files[".sentinel/tasks/other.json"] = b""
+    stage.hub.truncated = True
     look(stage)
     assert stage.task_named("count").state == "pending"
 
@@ -158,3 +161,144 @@ def test_other_files_are_left_alone(stage: Stage) -> None:
     stage.hub.files[".sentinel/tasks/README.md"] = b"hello"
     look(stage)
     assert stage.view().tasks == {}
+
+
+def test_a_copy_that_lags_behind_starts_no_older_text_again(stage: Stage) -> None:
+    merge(stage)
+    older = stage.hub.head
+    stage.run_task("count")
+    merge(stage, args={"path": "src"})
+    stage.run_task("count")
+    stage.hub.lagging = older
+    look(stage)
+    assert (stage.task_named("count").args, stage.task_named("count").run) == ({"path": "src"}, 2)
+
+
+def test_a_copy_that_lags_behind_withdraws_no_task(stage: Stage) -> None:
+    stage.hub.files["README.md"] = b"hello"
+    look(stage)
+    older = stage.hub.head
+    merge(stage)
+    stage.hub.lagging = older
+    look(stage)
+    assert stage.task_named("count").state == "pending"
+
+
+def test_a_copy_that_lags_behind_brings_no_removed_file_back(stage: Stage) -> None:
+    merge(stage)
+    older = stage.hub.head
+    del stage.hub.files[PATH]
+    look(stage)
+    stage.hub.lagging = older
+    look(stage)
+    assert stage.task_named("count").state == "cancelled"
+
+
+def test_what_a_copy_that_lags_behind_shows_is_passed_over_by_who_goes_on_too(stage: Stage) -> None:
+    merge(stage)
+    older = stage.hub.head
+    merge(stage, args={"path": "src"})
+    stage.hub.lagging = older
+    stage.bury("w1")
+    stage.peer("w2")
+    stage.clock.advance(301)
+    stage.look("w2", steps=2)
+    assert stage.task_named("count").args == {"path": "src"}
+
+
+def test_while_a_copy_lags_behind_what_was_read_before_still_counts(stage: Stage) -> None:
+    stage.hub.files["README.md"] = b"hello"
+    look(stage)
+    older = stage.hub.head
+    merge(stage, after=["first"])
+    stage.hub.lagging = older
+    stage.client().submit("word-count", {"path": "x"}, id="first", allow_unknown_type=True)
+    look(stage)
+    assert stage.task_named("count").after == ("first",)
+
+
+def test_a_branch_that_was_set_back_is_read_when_a_commit_is_put_on_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    merge(stage)
+    older = stage.hub.head
+    merge(stage, args={"path": "src"})
+    stage.hub.files, stage.hub.head = dict(stage.hub.commits[older][1]), older
+    for _ in range(4):
+        look(stage)
+    assert stage.task_named("count").args == {"path": "src"}
+    assert "put a commit on it" in caplog.text
+    stage.hub.files["README.md"] = b"hello"
+    for _ in range(4):
+        look(stage)
+    assert stage.task_named("count").args == {"path": "docs"}
+
+
+def rewrite(stage: Stage, **fields: Any) -> None:
+    """Force the branch to a commit that does not follow those that were read."""
+    content = {"id": "count", "type": "word-count", "args": {"path": "docs"}, **fields}
+    stage.hub.files[PATH] = json.dumps(content).encode()
+    stage.hub.reset_branch("")
+
+
+def test_a_branch_that_was_rewritten_is_read_when_it_stays_so(stage: Stage) -> None:
+    merge(stage)
+    rewrite(stage, args={"path": "src"})
+    look(stage)
+    assert stage.task_named("count").args == {"path": "docs"}
+    for _ in range(3):
+        look(stage)
+    assert stage.task_named("count").args == {"path": "src"}
+
+
+def test_what_a_rewritten_branch_left_behind_is_not_read_from_a_copy_that_lags(stage: Stage) -> None:
+    merge(stage)
+    older = stage.hub.head
+    rewrite(stage, args={"path": "src"})
+    for _ in range(4):
+        look(stage)
+    stage.hub.lagging = older
+    look(stage)
+    stage.hub.lagging = ""
+    for _ in range(4):
+        look(stage)
+    assert (stage.task_named("count").args, stage.audit().count("read the default branch")) == (
+        {"path": "src"},
+        2,
+    )
+
+
+def test_the_mark_is_raised_in_the_commit_that_takes_the_files_in(stage: Stage) -> None:
+    merge(stage)
+    (commit,) = [
+        [transaction.note for transaction in commit.transactions]
+        for commit in stage.fleet.history
+        if any("from the file" in transaction.note for transaction in commit.transactions)
+    ]
+    assert any(note.startswith("read the default branch at") for note in commit)
+
+
+def test_a_file_whose_content_is_not_shown_yet_is_taken_in_later(stage: Stage) -> None:
+    stage.hub.unshown = True
+    merge(stage)
+    assert (stage.view().tasks, "refuse" in stage.audit()) == ({}, False)
+    stage.hub.unshown = False
+    look(stage)
+    assert stage.task_named("count").state == "pending"
+
+
+def test_a_link_is_no_file(stage: Stage) -> None:
+    merge(stage)
+    stage.hub.mode = "120000"
+    look(stage)
+    stage.hub.files[".sentinel/tasks/other.json"] = stage.hub.files.pop(PATH)
+    look(stage)
+    assert stage.task_named("count").state == "cancelled"
+
+
+def test_while_the_mark_cannot_be_read_no_file_is_taken_in_and_issues_are(stage: Stage) -> None:
+    damaged = Transaction("t1", {layout.MARK: ABSENT}, {layout.MARK: {"rev": 1, "tx": "t1"}}, "damage it")
+    stage.transactor.store.commit([damaged])
+    number = stage.hub.open(GOOD)
+    merge(stage)
+    assert (list(stage.view().tasks), len(stage.hub.answers(number))) == (["issue-1"], 1)

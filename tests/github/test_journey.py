@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,9 @@ def _travel(fleet: HubFleet, people: People, repository: Path, contract: Contrac
 
     # Approved, and edited before anybody may take it.
     wait_for_label(numbers["edited"], "needs-approval")
+    shown = int(time.time())
+    # In the same second it might have been written before the comment was there to be read.
+    reach(fleet, lambda: int(time.time()) > shown, "the next second")
     people.say(numbers["edited"], "/approve", by="writer")
     wait(numbers["edited"], "pending")
     people.edit(numbers["edited"], body=block("word-count", path="/etc/passwd"))

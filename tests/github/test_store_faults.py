@@ -234,6 +234,81 @@ def test_a_session_that_is_half_deleted_is_not_beaten_in_and_is_deleted_by_the_n
     assert dict(store.published()) == {}
 
 
+def test_a_stale_read_leaves_no_session_that_was_deleted(client: Client, proxy: Proxy) -> None:
+    store, other = client(), client()
+    first = store.publish("ab", {"seq": 1}, ABSENT)
+    assert isinstance(first, Committed)
+    store._sessions._git.ref("refs/sentinel/sessions/ab")
+    second = store.publish("ab", {"seq": 2}, first.revision)
+    assert isinstance(second, Committed)
+    proxy.fail(Fault.STALE, "GET .*/git/ref/sentinel", times=None)
+    assert store.publish("ab", DELETE, second.revision) == Committed("")
+    proxy.heal()
+    assert dict(other.published()) == {}
+
+
+def test_a_stale_read_after_a_lost_reply_is_no_other_beat(client: Client, proxy: Proxy) -> None:
+    store = client()
+    first = store.publish("ab", {"seq": 1}, ABSENT)
+    assert isinstance(first, Committed)
+    store._sessions._git.ref("refs/sentinel/sessions/ab")
+    second = store.publish("ab", {"seq": 2}, first.revision)
+    assert isinstance(second, Committed)
+    proxy.fail(Fault.RESET_AFTER, SESSION)
+    proxy.fail(Fault.STALE, "GET .*/git/ref/sentinel")
+    assert isinstance(store.publish("ab", {"seq": 3}, second.revision), Committed)
+
+
+def test_a_session_whose_deletion_was_not_confirmed_is_deleted_once_more(
+    client: Client, proxy: Proxy
+) -> None:
+    store = client()
+    first = store.publish("ab", {"seq": 1}, ABSENT)
+    assert isinstance(first, Committed)
+    proxy.fail(Fault.RESET_AFTER, "DELETE")
+    assert store.publish("ab", DELETE, first.revision) == Committed("")
+    assert dict(store.published()) == {}
+
+
+def missing(proxy: Proxy, times: int) -> None:
+    """The next ``times`` reads of a blob come from a copy that has not got it."""
+    left = [times]
+
+    def hide(exchange: Exchange) -> None:
+        if exchange.method == "GET" and "/git/blobs/" in exchange.path and left[0]:
+            left[0] -= 1
+            exchange.status, exchange.answer = 404, b'{"message": "Not Found"}'
+
+    proxy.watchers.insert(0, hide)
+
+
+def test_a_blob_that_a_copy_of_github_has_not_got_yet_is_asked_for_again(
+    client: Client, proxy: Proxy
+) -> None:
+    store = client()
+    (name,) = client().keep([b"a log"])
+    missing(proxy, 2)
+    assert store.kept(name) == b"a log"
+
+
+def test_whether_a_blob_is_kept_that_github_does_not_show_is_not_known(client: Client, proxy: Proxy) -> None:
+    store = client()
+    (name,) = client().keep([b"a log"])
+    missing(proxy, 10)
+    with pytest.raises(Unavailable, match="not to be seen everywhere yet"):
+        store.kept(name)
+
+
+def test_a_blob_that_github_has_not_shown_for_a_while_is_not_kept(bench: ApiBench) -> None:
+    clock = ManualClock()
+    store = bench.open(clock=clock)
+    with pytest.raises(Unavailable):
+        store.kept("1" * 40)
+    clock.advance(120)
+    assert store.kept("1" * 40) is None
+    store.close()
+
+
 def test_a_store_that_is_down_is_unavailable_and_comes_back_by_itself_f9(
     client: Client, proxy: Proxy
 ) -> None:

@@ -48,6 +48,75 @@ def test_b1_a_label_in_other_letters_is_a_request_by_who_put_it_on_too(stage: St
     assert stage.task(number).state == "awaiting_approval"
 
 
+def late(stage: Stage, number: int) -> None:
+    """GitHub does not list the newest event of an issue yet."""
+    stage.hub.late.add(stage.hub.events[number][-1]["id"])
+
+
+def test_b1_while_github_does_not_tell_who_put_the_label_on_nothing_is_decided(stage: Stage) -> None:
+    number = stage.hub.open(GOOD)
+    late(stage, number)
+    stage.look(steps=1)
+    assert (stage.has_task(number), stage.hub.answers(number)) == (False, [])
+
+
+def test_b1_a_label_that_github_tells_of_late_counts_as_who_put_it_on(stage: Stage) -> None:
+    writers, triagers = stage.hub.open(GOOD), stage.hub.open(GOOD, labels=())
+    stage.hub.label(triagers, "sentinel", by="triager")
+    for number in (writers, triagers):
+        late(stage, number)
+    stage.look(steps=1)
+    stage.hub.late.clear()
+    stage.look()
+    assert [stage.task(number).state for number in (writers, triagers)] == ["pending", "awaiting_approval"]
+
+
+def test_b1_a_label_whose_giver_github_never_tells_of_gets_one_clear_answer(stage: Stage) -> None:
+    number = stage.hub.open(GOOD)
+    late(stage, number)
+    stage.look(steps=10)
+    assert stage.task(number).state == "awaiting_approval"
+    assert "GitHub does not tell who put its label there" in stage.hub.answers(number)[0]
+
+
+def test_b1_a_label_that_was_there_before_says_nothing_of_who_put_it_back(stage: Stage) -> None:
+    number = stage.hub.open(GOOD)
+    stage.hub.unlabel(number, "sentinel")
+    stage.hub.label(number, "sentinel", by="triager")
+    late(stage, number)
+    stage.look(steps=1)
+    assert not stage.has_task(number)
+
+
+def test_b1_an_issue_that_waits_is_found_by_who_goes_on(stage: Stage) -> None:
+    stage.hub.open(GOOD)
+    number = stage.hub.open(GOOD)
+    late(stage, number)
+    for _ in range(3):
+        stage.hub.pass_time(300)
+        stage.hub.open(GOOD)
+        stage.clock.advance(30)
+        stage.look(steps=1)
+    stage.hub.late.clear()
+    stage.bury("w1")
+    stage.peer("w2")
+    stage.look("w2")
+    assert stage.task(number).state == "pending"
+
+
+def test_a_command_on_an_issue_that_waits_is_heeded_when_that_is_decided(stage: Stage) -> None:
+    number = stage.hub.open(GOOD)
+    late(stage, number)
+    stage.hub.say(number, "/cancel")
+    stage.look(steps=1)
+    stage.hub.pass_time(300)
+    stage.hub.open(GOOD)
+    stage.look(steps=1)
+    stage.hub.late.clear()
+    stage.look()
+    assert stage.task(number).state == "cancelled"
+
+
 def test_a_role_of_an_organisation_gives_no_more_than_the_permission_it_includes(stage: Stage) -> None:
     answer = {"permission": "read", "role_name": "push", "user": {"id": 5, "login": "reader"}}
     assert permission_of(answer, Person(5, "reader")) == "read"
@@ -196,6 +265,19 @@ def test_b2_an_approval_written_before_the_comment_showed_the_text_counts_for_no
     stage.look()
     assert stage.task(number).state == "awaiting_approval"
     assert "read it again" in stage.hub.answers(number)[0]
+
+
+def test_b2_an_approval_in_the_second_in_which_the_comment_came_to_show_it_counts_for_nothing(
+    stage: Stage,
+) -> None:
+    number = stage.hub.open(GOOD, by="mallory")
+    stage.look()
+    (ours,) = stage.hub.on(number)
+    comment = stage.hub.say(number, "/approve", by="alice")
+    stage.hub.comments[comment]["created_at"] = ours["updated_at"]
+    stage.look()
+    assert stage.task(number).state == "awaiting_approval"
+    assert f"/approve {spec_hash(stage.task(number))}" in stage.hub.answers(number)[0]
 
 
 def test_b2_an_approval_that_names_the_hash_counts_whenever_it_was_written(stage: Stage) -> None:

@@ -33,6 +33,8 @@ class Fleet:
             "SENTINEL_STORE": str(self.store),
             "SENTINEL_STATE_FOLDER": str(folder / "state"),
             "SENTINEL_LOCAL_FSYNC": "0",
+            # Who meets a lock that is held is told at once.
+            "SENTINEL_LOCKING_RETRY_ATTEMPTS": "0",
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parents[2]), str(folder)]),
             **environ,
         }

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sentinel.fleet.balancers import Balancer, Candidate, assign, configured, find
 from sentinel.fleet.balancers.affinity import Affinity
 from sentinel.fleet.balancers.capacity_based import weight
+from sentinel.fleet.balancers.rendezvous import lot, ranking, ring
 from sentinel.fleet.eligibility import demand_of, eligible
 from sentinel.model.task import PRIORITIES, Task
 from tests.unit.builders import evolve, task
@@ -149,6 +150,29 @@ def test_who_has_claimed_its_share_changes_nothing_for_the_others(
         for worker in workers
     ]
     assert share(name, left, later) == {task: who for task, who in before.items() if who != claimer}
+
+
+@every_strategy
+@settings(max_examples=25)
+@given(WAITING, CANDIDATES)
+def test_lots_that_are_remembered_are_those_that_would_be_drawn_now(
+    name: str, waiting: list[Task], workers: list[Candidate]
+) -> None:
+    remembered = share(name, waiting, workers)
+    for memory in (ring, ranking, lot):
+        memory.cache_clear()
+    assert share(name, waiting, workers) == remembered
+
+
+@every_strategy
+def test_a_second_look_at_a_long_queue_ranks_nobody_again(name: str) -> None:
+    waiting = [task(f"t{number}", type="work") for number in range(200)]
+    workers = [idle(f"w{number}", max_tasks=2) for number in range(10)]
+    share(name, waiting, workers)
+    drawn = ranking.cache_info().misses
+    later = [dataclasses.replace(worker, active=1) for worker in workers]
+    share(name, waiting, later)
+    assert ranking.cache_info().misses == drawn
 
 
 # -- fairness ----------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sentinel.client import Client
-from sentinel.errors import BadInput, Conflict
+from sentinel.errors import BadInput, Conflict, StoreError
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model import memory_calls
 from sentinel.model.layout import memory_key
@@ -259,12 +260,61 @@ def test_the_position_holds_only_what_was_told(memory: Memory) -> None:
     assert list(watch.position) == ["a"]
 
 
-def test_an_unreadable_value_is_a_problem(stage: Stage, memory: Memory) -> None:
+def torn(stage: Stage, memory: Memory) -> str:
+    """Leave a record of the key ``k`` that cannot be read; its key in the store."""
     memory.set("k", 1)
     key = memory_key("default", "k")
     head = stage.fleet.head
     stage.fleet.history.append(type(head)(head.revision + 1, (), {**head.state, key: b"{"}))
+    return key
+
+
+def test_an_unreadable_value_is_a_problem(stage: Stage, memory: Memory) -> None:
+    key = torn(stage, memory)
     assert [problem.key for problem in stage.client().problems()] == [key]
+
+
+def test_an_unreadable_value_is_told_with_what_replaces_it(stage: Stage, memory: Memory) -> None:
+    torn(stage, memory)
+    with pytest.raises(StoreError, match="last_write_wins replaces this one"):
+        memory.get("k")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_unreadable_value_is_written_over_saying_what_it_was(
+    stage: Stage, memory: Memory, caplog: pytest.LogCaptureFixture, behind: bool
+) -> None:
+    key = torn(stage, memory)
+    memory.set("k", 2, behind=behind)
+    memory.flush()
+    assert memory.get("k") == 2
+    (said,) = [record.message for record in caplog.records]
+    assert said.startswith(f"default/k had a record that could not be read and was written over: {key}: ")
+    (landed,) = stage.fleet.head.transactions
+    assert landed.note == "set memory default/k, which could not be read, by ann"
+
+
+def test_an_unreadable_value_is_deleted_saying_what_it_was(
+    stage: Stage, memory: Memory, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn(stage, memory)
+    assert memory.delete("k")
+    assert memory.get("k") is None
+    assert "could not be read and was deleted" in caplog.text
+
+
+def test_an_unreadable_value_stays_where_the_write_turns_on_what_is_there(
+    stage: Stage, memory: Memory
+) -> None:
+    torn(stage, memory)
+    writes: list[Callable[[], object]] = [
+        lambda: memory.set("k", {}, policy="merge"),
+        lambda: memory.set("k", 2, policy="compare_and_swap"),
+        lambda: memory.compare_and_swap("k", None, 2),
+    ]
+    for write in writes:
+        with pytest.raises(StoreError, match="replaces this one"):
+            write()
 
 
 def test_a_memory_of_its_own_for_tests() -> None:

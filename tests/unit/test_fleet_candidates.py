@@ -18,7 +18,7 @@ from tests.unit.builders import FAILED, STALE, Bench, ended, evolve, running, se
 
 
 def found(bench: Bench) -> list[Candidate]:
-    return list(candidates(bench.view(), bench.registers(), bench.observer))
+    return candidates(bench.view(), bench.registers(), bench.observer)
 
 
 def names(bench: Bench) -> list[str]:

@@ -149,7 +149,7 @@ def test_a_finish_with_an_old_epoch_is_refused_though_the_owner_is_the_same(at_w
 def test_a_finish_of_an_earlier_run_is_refused(at_work: Bench) -> None:
     assert end(at_work, ending=FAILED)
     snapshot = at_work.snapshot()
-    at_work.lands(tasks.retry(at_work.change(snapshot), snapshot, "build", wall=WALL)[0])
+    at_work.lands(tasks.retry(at_work.change(snapshot), snapshot, "build", wall=WALL, by="ann")[0])
     at_work.lands(claim(at_work))
     assert ending_of(at_work) is None
 

@@ -210,7 +210,7 @@ def test_a_reason_cannot_break_the_line_of_the_audit(bench: Bench) -> None:
 
 def retrial(bench: Bench) -> Transaction:
     snapshot = bench.snapshot()
-    return tasks.retry(bench.change(snapshot), snapshot, "build", wall=WALL)[0]
+    return tasks.retry(bench.change(snapshot), snapshot, "build", wall=WALL, by="ann")[0]
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled", "dead"])
@@ -238,6 +238,30 @@ def test_what_does_not_exist_cannot_be_retried(bench: Bench) -> None:
         retrial(bench)
 
 
+@pytest.mark.parametrize("state", ["failed", "cancelled", "dead"])
+def test_a_retry_after_a_task_that_has_failed_is_refused_naming_it_and_the_remedy(
+    bench: Bench, state: str
+) -> None:
+    bench.put(ended(ending=FAILED, after=("fine", "dep")), ended("fine"))
+    bench.put(evolve(ended("dep", FAILED), state=state))
+    remedy = f"after dep, which is {state}: retry that one first, with `sentinel tasks retry dep`"
+    with pytest.raises(Conflict, match=remedy):
+        retrial(bench)
+
+
+@pytest.mark.parametrize("dependency", [task("dep"), ended("dep")], ids=["waits", "done"])
+def test_a_retry_after_a_task_that_may_still_be_done_is_taken(bench: Bench, dependency: Task) -> None:
+    bench.put(ended(ending=FAILED, after=("dep",)), dependency)
+    assert bench.lands(retrial(bench))
+
+
+def test_the_history_tells_who_asked_for_the_new_run(bench: Bench) -> None:
+    bench.put(ended(ending=FAILED))
+    bench.lands(retrial(bench))
+    last = bench.stored_task().history[-1]
+    assert (last.event, last.note) == ("retried", "by ann")
+
+
 def test_of_two_that_retry_at_once_one_wins(bench: Bench) -> None:
     bench.put(ended(ending=FAILED))
     batch = [retrial(bench), retrial(bench)]
@@ -258,5 +282,5 @@ def test_a_dependent_is_not_cancelled_when_what_failed_was_retried_meanwhile(ben
     bench.put(task(after=("dep",)), ended("dep", FAILED))
     late = tasks.cancel_dependents(bench.change(), bench.stored_task(), bench.stored_task("dep"), wall=WALL)
     snapshot = bench.snapshot()
-    bench.lands(tasks.retry(bench.change(snapshot), snapshot, "dep", wall=WALL)[0])
+    bench.lands(tasks.retry(bench.change(snapshot), snapshot, "dep", wall=WALL, by="ann")[0])
     assert not bench.lands(late)

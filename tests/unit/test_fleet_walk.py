@@ -150,7 +150,7 @@ class Walk:
         self.ask(lambda change, snapshot, name: tasks.cancel(change, snapshot, name, wall=WALL, reason="no"))
 
     def retry(self) -> None:
-        self.ask(lambda change, snapshot, name: tasks.retry(change, snapshot, name, wall=WALL))
+        self.ask(lambda change, snapshot, name: tasks.retry(change, snapshot, name, wall=WALL, by="ann"))
 
     def ask(self, decide: Callable[..., tuple[Transaction | None, Task]]) -> None:
         snapshot = self.look().snapshot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,22 @@ def test_a_command_task_runs_its_template() -> None:
     assert planned("list", {"path": "docs"}).argv == ("ls", "docs")
 
 
-def test_a_function_runs_in_an_interpreter_of_its_own() -> None:
-    argv = planned("count", {"path": "docs"}).argv
-    assert (argv[0], argv[-1]) == ("/venv/bin/python", "sentinel.peer.run.child")
+def test_a_function_runs_in_a_process_that_stays_for_the_next() -> None:
+    spec = planned("count", {"path": "docs"})
+    assert (spec.argv[0], spec.argv[-1]) == ("/venv/bin/python", "sentinel.peer.run.warm")
+    assert spec.lane is not None
+
+
+def test_a_function_that_is_not_to_be_warm_runs_in_an_interpreter_of_its_own() -> None:
+    cold = {"count": dataclasses.replace(WORKSHOP.types["count"], warm=False)}
+    spec = planned("count", {"path": "docs"}, workshop=changed(types=cold))
+    assert spec.argv[-1] == "sentinel.peer.run.child"
+    assert spec.lane is None
+
+
+def test_without_warm_runs_every_function_gets_an_interpreter_of_its_own() -> None:
+    workshop = changed(limits=Limits(warm_runs=0))
+    assert planned("count", {"path": "docs"}, workshop=workshop).lane is None
 
 
 def test_a_function_gets_its_order_on_standard_input() -> None:

@@ -12,29 +12,7 @@ from pydantic import ValidationError
 
 from sentinel.errors import ConfigurationError
 from sentinel.settings import Heartbeat, Settings, load, store_kind
-
-#: The shared file and first worker file of the guide, as they stand there.
-GUIDE_SHARED = {
-    "distributed": {
-        "enabled": True,
-        "locking": {"ttlSeconds": 300, "retryAttempts": 3, "retryDelayMs": 1000},
-        "heartbeat": {"intervalMs": 30000, "staleThresholdMs": 120000, "recoveryEnabled": True},
-        "loadBalancer": {"strategy": "least_loaded", "affinityEnabled": True, "rebalanceIntervalMs": 60000},
-        "memorySync": {"intervalMs": 5000, "conflictResolution": "last_write_wins", "cacheSize": 1000},
-    },
-    "github": {"owner": "${GITHUB_OWNER}", "repo": "${GITHUB_REPO}", "token": "${GITHUB_TOKEN}"},
-}
-GUIDE_WORKER = {
-    "workerId": "worker-001",
-    "hostname": "server-1.example.com",
-    "capacity": {
-        "maxConcurrentTasks": 10,
-        "cpuCores": 8,
-        "memoryMb": 16384,
-        "supportedTaskTypes": ["build", "test", "deploy"],
-    },
-    "metadata": {"region": "us-east-1", "environment": "production"},
-}
+from tests import guide
 
 
 def write(folder: Path, name: str, content: Any) -> Path:
@@ -98,8 +76,8 @@ def test_the_defaults_are_those_of_the_guide(tmp_path: Path) -> None:
 
 
 def test_the_files_of_the_guide_load_unchanged_on_a_local_store(tmp_path: Path) -> None:
-    write(tmp_path, "config/shared.json", GUIDE_SHARED)
-    write(tmp_path, "config/worker-001.json", GUIDE_WORKER)
+    write(tmp_path, "config/shared.json", guide.SHARED)
+    write(tmp_path, "config/worker-001.json", guide.WORKERS["worker-001"])
     settings = load({"store": "fleet.git"}, environ={"WORKER_ID": "worker-001"}, folder=tmp_path)
     assert (settings.heartbeat.interval, settings.heartbeat.stale_threshold) == (30, 120)
     assert (settings.github.owner, settings.github.repo, settings.github.token) == (None, None, None)
@@ -130,7 +108,7 @@ def test_each_balancer_of_the_guide_loads_as_it_stands_there(
 
 
 def test_the_files_of_the_guide_take_the_names_of_github_from_the_environment(tmp_path: Path) -> None:
-    write(tmp_path, "config/shared.json", GUIDE_SHARED)
+    write(tmp_path, "config/shared.json", guide.SHARED)
     environ = {"GITHUB_OWNER": "octo", "GITHUB_REPO": "fleet", "GITHUB_TOKEN": "s3cret"}
     settings = load({"store": "github://octo/fleet"}, environ=environ, folder=tmp_path)
     assert (settings.github.owner, settings.github.repo) == ("octo", "fleet")
@@ -258,6 +236,36 @@ def test_settings_cannot_be_changed() -> None:
         settings.store = "x"
     with pytest.raises(ValidationError):
         settings.worker.id = "x"
+
+
+def test_owner_and_repository_of_the_guide_name_the_store_where_nothing_else_does(tmp_path: Path) -> None:
+    environ = {"GITHUB_OWNER": "octo", "GITHUB_REPO": "fleet"}
+    settings = load(environ=environ, folder=tmp_path)
+    assert (settings.store, settings.origin_of("store")) == (
+        "github://octo/fleet",
+        "environment GITHUB_OWNER and environment GITHUB_REPO",
+    )
+    assert settings.store_kind == "remote"
+
+
+def test_a_store_that_is_named_counts_before_owner_and_repository(tmp_path: Path) -> None:
+    environ = {"GITHUB_OWNER": "octo", "GITHUB_REPO": "fleet", "SENTINEL_STORE": "fleet.git"}
+    assert load(environ=environ, folder=tmp_path).store == "fleet.git"
+
+
+@pytest.mark.parametrize("name", ["GITHUB_OWNER", "GITHUB_REPO"])
+def test_one_of_owner_and_repository_names_no_store(tmp_path: Path, name: str) -> None:
+    assert load(environ={name: "octo"}, folder=tmp_path).store is None
+
+
+def test_without_its_token_the_store_that_owner_and_repository_name_is_a_problem(tmp_path: Path) -> None:
+    write(tmp_path, "config/shared.json", {"github": guide.SHARED["github"]})
+    with pytest.raises(ConfigurationError, match=r"github.token refers to \$\{GITHUB_TOKEN\}"):
+        load(environ={"GITHUB_OWNER": "octo", "GITHUB_REPO": "fleet"}, folder=tmp_path)
+
+
+def test_a_held_lock_is_tried_for_as_the_guide_has_it() -> None:
+    assert Settings().locking.patience == 3.0
 
 
 @pytest.mark.parametrize(

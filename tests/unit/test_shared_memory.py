@@ -98,8 +98,6 @@ def test_a_record_that_cannot_be_read_is_left_out_of_a_list_and_an_error_by_name
     assert [entry.key for entry in one.shared.scan("ns", "")] == ["good"]
     with pytest.raises(StoreError, match="sentinel doctor"):
         one.get("bad")
-    with pytest.raises(StoreError, match="sentinel doctor"):
-        one.put(1, "bad")
 
 
 # --- expiry --------------------------------------------------------------------------------------------

@@ -162,6 +162,11 @@ def test_an_unknown_type_is_refused_with_the_nearest_and_where_it_is_from() -> N
         check_type("wordcount", {"word-count": "worker w1", "shell": "built in"})
 
 
+def test_a_type_that_a_worker_is_to_take_without_code_for_it_is_refused_naming_that_worker() -> None:
+    with pytest.raises(BadInput, match=r"worker w1 is to take 'build' but has no code for it.*--tasks"):
+        check_type("build", {"shell": "built in"}, {"build": "worker w1"})
+
+
 def test_an_unknown_type_is_refused_where_nothing_is_known() -> None:
     with pytest.raises(BadInput, match="'work'"):
         check_type("work", {})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sentinel.client import Client
+from sentinel.errors import BadInput
 from sentinel.fleet.why import Code
 from sentinel.model.task import ALONE_AFTER, Ending
 from tests.unit.stage import Stage
@@ -67,6 +68,29 @@ def test_the_first_demand_that_leaves_nobody_is_the_reason(
     stage.join("w1", **worker)
     submit(client, affinity=affinity)
     assert (client.why("t").code, grounds(client)) == (code, {"w1": ground})
+
+
+def test_a_worker_that_is_to_take_a_type_without_code_for_it_is_named_with_the_remedy(
+    stage: Stage, client: Client
+) -> None:
+    stage.join("w1", types=(), unimplemented=("shell",))
+    stage.join("w2", types=("other",))
+    submit(client)
+    reason = client.why("t")
+    assert (reason.code, grounds(client)) == ("no_capable_worker", {"w1": "type", "w2": "type"})
+    assert "w1 is to take it but has no code for it: name the module" in reason.text
+    assert reason.workers[0].text == "it is to take shell but has no code for it"
+
+
+def test_the_types_that_a_worker_has_no_code_for_are_in_its_row(stage: Stage, client: Client) -> None:
+    stage.join("w1", unimplemented=("build", "test"))
+    assert client.worker("w1").document()["unimplemented"] == ["build", "test"]
+
+
+def test_a_type_that_a_worker_has_no_code_for_is_not_taken_in(stage: Stage, client: Client) -> None:
+    stage.join("w1", unimplemented=("build",))
+    with pytest.raises(BadInput, match="worker w1 is to take 'build'"):
+        client.submit("build")
 
 
 def test_a_worker_without_a_region_is_said_to_be_in_none(stage: Stage, client: Client) -> None:

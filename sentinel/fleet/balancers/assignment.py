@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from sentinel.fleet.balancers.port import Balancer, Candidate, Homing
-from sentinel.fleet.balancers.rendezvous import weighted_lot
+from sentinel.fleet.balancers.port import Balancer, Candidate, Homing, placed
+from sentinel.fleet.balancers.rendezvous import Ring, ranking, ring
 from sentinel.fleet.eligibility import Demand, demand_of, eligible
 from sentinel.fleet.queue import in_order
 from sentinel.model.task import Task
@@ -56,20 +55,14 @@ class _Sharing:
         options: Mapping[str, Any],
         passed: Mapping[str, AbstractSet[str]],
     ) -> None:
-        everybody = sorted(workers, key=lambda worker: worker.id)
-        served = sum(worker.served for worker in everybody)
-        self._slots = {
-            worker.id: dataclasses.replace(
-                worker, place=place, fleet_size=len(everybody), fleet_served=served
-            )
-            for place, worker in enumerate(everybody)
-        }
-        self._free = sum(worker.free for worker in everybody)
+        self._slots = {worker.id: worker for worker in placed(workers)}
+        self._free = sum(worker.free for worker in self._slots.values())
         self._balancer = balancer
         self._homing = balancer if isinstance(balancer, Homing) else None
         self._options = options
         self._passed = passed
         self._eligible: dict[Demand, list[str]] = {}
+        self._rings: dict[Demand, Ring] = {}
         #: Demands that nobody with a free slot meets; slots only get fewer.
         self._hopeless: set[Demand] = set()
         self.assigned: dict[str, str] = {}
@@ -117,24 +110,35 @@ class _Sharing:
         of them took the first task, all but one would do so in vain. So each task ranks all workers, free or
         not, and each free slot takes the task that ranks its worker highest.
         """
-        window = [task for task in tasks[: _WINDOW * len(self._slots)] if not task.alone]
-        ranks = {task.id: self._ranks(task) for task in window}
+        window = []
+        for task in tasks[: _WINDOW * len(self._slots)]:
+            if not task.alone:
+                among = self._ring(self._demand(task))
+                window.append((task, among.places, ranking(among, task.id)))
         taken: set[str] = set()
         for name in [name for name, worker in self._slots.items() for _ in range(worker.free)]:
-            left = [task for task in window if task.id not in taken and name in ranks[task.id]]
-            if left:
-                own = min(left, key=lambda task: ranks[task.id][name])
-                taken.add(own.id)
-                self._give(own, self._slots[name])
+            own = min(
+                (
+                    (ranks[places[name]], number)
+                    for number, (task, places, ranks) in enumerate(window)
+                    if name in places and task.id not in taken
+                ),
+                default=None,
+            )
+            if own is not None:
+                task = window[own[1]][0]
+                taken.add(task.id)
+                self._give(task, self._slots[name])
         return (task for task in tasks if task.id not in taken)
 
-    def _ranks(self, task: Task) -> dict[str, int]:
-        """Each worker that may take the task → its rank in the task's eyes, from 0."""
-        drawn = [
-            (-weighted_lot(task.id, name, max(1, self._slots[name].max_tasks)), name)
-            for name in self._able(self._demand(task))
-        ]
-        return {name: rank for rank, (_, name) in enumerate(sorted(drawn))}
+    def _ring(self, demand: Demand) -> Ring:
+        """All workers that meet the demand, free or not, with their slots for weights."""
+        found = self._rings.get(demand)
+        if found is None:
+            able = (self._slots[name] for name in self._able(demand))
+            found = ring(tuple((worker.id, float(max(1, worker.max_tasks))) for worker in able))
+            self._rings[demand] = found
+        return found
 
     def _alone(self, task: Task, able: Sequence[Candidate]) -> None:
         idle = [worker for worker in able if worker.active == 0]

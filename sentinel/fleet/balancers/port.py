@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from sentinel.model.task import Task
@@ -59,6 +59,18 @@ class Candidate:
     def has(self, capability: str) -> bool:
         """Whether it has a capability; the types of its tasks are capabilities, too."""
         return capability == GENERAL or capability in self.capabilities or capability in self.types
+
+
+def placed(workers: Iterable[Candidate]) -> list[Candidate]:
+    """``workers`` in order of id, each told its place among them, how many they are, and what they served."""
+    everybody = sorted(workers, key=lambda worker: worker.id)
+    size, served = len(everybody), sum(worker.served for worker in everybody)
+    return [
+        worker
+        if (worker.place, worker.fleet_size, worker.fleet_served) == (place, size, served)
+        else dataclasses.replace(worker, place=place, fleet_size=size, fleet_served=served)
+        for place, worker in enumerate(everybody)
+    ]
 
 
 class Balancer(Protocol):

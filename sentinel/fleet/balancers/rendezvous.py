@@ -24,3 +24,35 @@ def weighted_lot(key: str, worker: str, weight: float) -> float:
     """A lot that wins in proportion to ``weight``, which is above 0."""
     drawn = min(lot(key, worker), 1.0 - 2**-53)
     return -weight / math.log(drawn)
+
+
+class Ring:
+    """Workers with weights, among whom lots are drawn. Equal to itself alone: see `ring`."""
+
+    def __init__(self, weights: tuple[tuple[str, float], ...]) -> None:
+        self._weights = weights
+        #: Worker → its place in what `ranking` gives.
+        self.places = {worker: place for place, (worker, _) in enumerate(weights)}
+
+    def drawn(self, key: str) -> tuple[int, ...]:
+        """See `ranking`."""
+        lots = [(-weighted_lot(key, worker, weight), worker) for worker, weight in self._weights]
+        ranks = [0] * len(lots)
+        for rank, (_, worker) in enumerate(sorted(lots)):
+            ranks[self.places[worker]] = rank
+        return tuple(ranks)
+
+
+@functools.lru_cache(maxsize=256)
+def ring(weights: tuple[tuple[str, float], ...]) -> Ring:
+    """The ring of these workers, the same one for equal ``weights``."""
+    return Ring(weights)
+
+
+@functools.lru_cache(maxsize=8_192)
+def ranking(among: Ring, key: str) -> tuple[int, ...]:
+    """The rank that each worker of ``among`` has in the lots drawn for ``key``, from 0, by its place.
+
+    A long queue is ranked at every look, and from one look to the next hardly any of it is new.
+    """
+    return among.drawn(key)

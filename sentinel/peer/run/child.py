@@ -36,24 +36,31 @@ def main() -> int:
     heed_sigterm()
     order = json.loads(_standard_input())
     me = os.getpid()
+    status, blob = carry_out(order)
+    if os.getpid() != me:
+        # The function forked, and its child came back here: the result is the parent's to leave.
+        os._exit(0)
+    leave(Path(order["result_path"]), blob)
+    return status
+
+
+def carry_out(order: Mapping[str, Any]) -> tuple[int, bytes]:
+    """Call the function; the exit status that stands for how it went, and what is to be left of it.
+
+    Raises `SystemExit` when SIGTERM ended the function.
+    """
     try:
         result = _call(order)
         _land_memory()
-        status, blob = 0, _encoded(result, order["result_limit"])
+        return 0, _encoded(result, order["result_limit"])
     except SystemExit as leaving:
         if ended_by_sigterm():
             raise
         if leaving.code in (None, 0):
-            status, blob = 0, encode({"result": None})
-        else:
-            status, blob = 1, _failure("SystemExit", f"the function called sys.exit({leaving.code!r})", "")
+            return 0, encode({"result": None})
+        return 1, _failure("SystemExit", f"the function called sys.exit({leaving.code!r})", "")
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is the task's error
-        status, blob = 1, _failure(type(error).__name__, str(error), _trace(error))
-    if os.getpid() != me:
-        # The function forked, and its child came back here: the result is the parent's to leave.
-        os._exit(0)
-    _leave(Path(order["result_path"]), blob)
-    return status
+        return 1, _failure(type(error).__name__, str(error), _trace(error))
 
 
 def _land_memory() -> None:
@@ -121,7 +128,8 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _leave(path: Path, blob: bytes) -> None:
+def leave(path: Path, blob: bytes) -> None:
+    """Leave ``blob`` at ``path``, in one piece or not at all. Raises `OSError`."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

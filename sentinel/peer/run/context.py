@@ -108,6 +108,7 @@ def heed_sigterm() -> None:
         if not _Termination.asked_for:
             raise SystemExit(128 + signal.SIGTERM)
 
+    _Termination.asked_for = False
     signal.signal(signal.SIGTERM, handle)
 
 

@@ -50,6 +50,12 @@ class LiveLog:
         if left:
             self.truncated = True
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
     def _give_up(self, error: OSError) -> None:
         # For good: a log with a hole in its middle would be read as complete.
         self.problem = f"the log could not be written: {error.strerror}"

@@ -17,7 +17,7 @@ from sentinel.peer.run.arguments import nearest
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.environment import clean
 from sentinel.peer.run.registered import Registered
-from sentinel.peer.run.spec import RunSpec
+from sentinel.peer.run.spec import ANY_LANE, RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,10 @@ class Limits:
     processes: int | None = 1024
     #: Bytes of a Python function's result.
     result: int = 16 * 1024 * 1024
+    #: Functions that one process runs one after another before it makes room; 0 gives each one of its own.
+    warm_runs: int = 10_000
+    #: Seconds after which such a process ends that has nothing to do.
+    warm_idle: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +96,15 @@ def plan(task: Task, workshop: Workshop, *, folder: Path, environ: Mapping[str, 
     if (function := workshop.types.get(task.type)) is not None:
         function.check(task.args, task.positional)
         result = str(folder / f"{name}.result.json")
+        warm = function.warm and workshop.limits.warm_runs > 0
+        program = "sentinel.peer.run.warm" if warm else "sentinel.peer.run.child"
         return RunSpec(
             **common,
             # Unbuffered, for the log is read live. -P: a file in the current folder hides no library.
-            argv=(workshop.python, "-u", "-P", "-m", "sentinel.peer.run.child"),
+            argv=(workshop.python, "-u", "-P", "-m", program),
+            lane=ANY_LANE if warm else None,
+            lane_runs=workshop.limits.warm_runs,
+            lane_idle=workshop.limits.warm_idle,
             env=env | _python_path(env, workshop.import_path),
             stdin=_order(task, function, result, workshop.limits.result),
             memory_limit=_lower(workshop.limits.memory, function.memory),

@@ -55,6 +55,8 @@ class Registered:
     retries: int | None = None
     #: Bytes of memory for all its processes together; None is the worker's limit.
     memory: int | None = None
+    #: Whether it may run in a process in which others ran before it.
+    warm: bool = True
 
     @property
     def description(self) -> str:
@@ -100,12 +102,18 @@ _loading: str | None = None
 
 
 def task(
-    name: str, *, timeout: float | None = None, retries: int | None = None, memory: int | None = None
+    name: str,
+    *,
+    timeout: float | None = None,
+    retries: int | None = None,
+    memory: int | None = None,
+    warm: bool = True,
 ) -> Callable[[F], F]:
     """Register the decorated function as the task type ``name``.
 
     ``timeout`` in seconds per attempt (0.1 to 604800), ``retries`` (0 to 100) and ``memory`` in bytes for
     the function's whole process tree (at least 16 MiB); None leaves each to the task or the worker.
+    With ``warm`` off it gets an interpreter of its own each time, instead of one that stays for the next.
     Raises `BadInput` for a bad or taken name, or a value out of its range.
     """
     check_id(name, "task type")
@@ -133,6 +141,7 @@ def task(
             timeout=timeout,
             retries=retries,
             memory=memory,
+            warm=warm,
         )
         return function
 

@@ -16,6 +16,9 @@ from typing import Any, Literal, Self
 #: ``error``: it could not be started, or it killed what watched over it; ``message`` says which.
 RunCause = Literal["exit", "signal", "timeout", "memory", "cancelled", "drained", "fenced", "error"]
 
+#: A lane that is yet to be chosen.
+ANY_LANE = "any"
+
 #: Why a running task is asked to stop.
 StopReason = Literal["cancelled", "drained"]
 
@@ -50,6 +53,13 @@ class RunSpec:
     result_path: str | None = None
     #: Where a task that reports progress does so.
     progress_path: str | None = None
+    #: None for a process of its own. Otherwise its runs follow each other in one process that stays, in the
+    #: order in which they came: ``argv`` is how that process starts, ``stdin`` what it is told of the run.
+    #: `ANY_LANE` until somebody has chosen.
+    lane: str | None = None
+    #: After how many runs, and how many seconds without one, the process of a lane makes room for another.
+    lane_runs: int = 0
+    lane_idle: float = 0.0
     #: Descriptors, in the supervisor, of the standard input, output and error that the program gets as they
     #: are; None gives it `stdin` and the log.
     stdio: tuple[int, int, int] | None = None
@@ -89,6 +99,10 @@ class RunEnd:
     log_bytes: int = 0
     #: Whether output was dropped: over the limit, or the log could not be written.
     truncated: bool = False
+    #: What a run in a lane left as its result or error, as JSON; None when that is in a file, or missing.
+    left: str | None = None
+    #: Whether there are, or may be, files of it.
+    files: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """This value as a JSON object."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from sentinel.model.lease import GRACE
-from sentinel.peer.overseer import Empty, Ended, Event, Fenced, Gone, Refused, Started
+from sentinel.peer.overseer import Empty, Ended, Event, Fenced, Gone, Recalled, Refused, Started
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec, StopReason
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import SimulatedClock, SimulatedEvent
@@ -98,6 +98,8 @@ class Supervisor:
         self._deadline: float | None = None
         self._ending: RunCause | None = None
         self._runs: dict[str, _Run] = {}
+        #: Lane → what waits there behind the run that goes on.
+        self._lanes: dict[str, list[RunSpec]] = {}
         self._pauses = 0
         self._later: list[Callable[[], None]] = []
         #: The process has ended.
@@ -183,6 +185,8 @@ class Supervisor:
             self._tell(Refused(spec.run, "no heartbeat of this worker has been confirmed yet"))
         elif spec.run in self._runs:
             self._tell(Refused(spec.run, "a run of this name is going on"))
+        elif spec.lane is not None and any(run.spec.lane == spec.lane for run in self._runs.values()):
+            self._lanes.setdefault(spec.lane, []).append(spec)
         else:
             run = _Run(spec, self._programs.course(spec), self._clock.now())
             self._runs[spec.run] = run
@@ -192,8 +196,16 @@ class Supervisor:
             if spec.timeout is not None:
                 self._baton.after(spec.timeout / self._clock.rate, lambda: self._over(run, "timeout"))
 
+    def recall(self, lane: str) -> None:
+        """Give back what waits in a lane."""
+        if self._ending is None:
+            self._tell(Recalled(tuple(spec.run for spec in self._lanes.pop(lane, []))))
+
     def stop(self, name: str, why: StopReason, grace: float) -> None:
         """End one run."""
+        for lane, waiting in list(self._lanes.items()):
+            if any(spec.run == name for spec in waiting):
+                self.recall(lane)
         run = self._runs.get(name)
         if run is None or self._ending is not None:
             return
@@ -238,6 +250,9 @@ class Supervisor:
         if cause == "fenced":
             self._note("fenced: killing everything")
             self._tell(Fenced(self._clock.now()))
+        for spec in [spec for waiting in self._lanes.values() for spec in waiting]:
+            self._tell(Refused(spec.run, "this worker has fenced itself"))
+        self._lanes.clear()
         for run in list(self._runs.values()):
             patience = self._rng.uniform(0.0, 0.9 * GRACE) / self._clock.rate
             self._baton.after(patience, partial(self._act, partial(self._over, run, cause)))
@@ -264,6 +279,9 @@ class Supervisor:
             self._runs.pop(run.spec.run, None)
             self._tell(Ended(end))
             self._finish_when_empty()
+            waiting = self._lanes.get(run.spec.lane or "", [])
+            if waiting and not self.over:
+                self.start(waiting.pop(0))
 
         self._act(report)
 
@@ -319,6 +337,10 @@ class SimulatedOverseer:
     def stop(self, run: str, why: StopReason, grace: float) -> None:
         """See `Overseer.stop`."""
         self._send(lambda: self._supervisor.stop(run, why, grace))
+
+    def recall(self, lane: str) -> None:
+        """See `Overseer.recall`."""
+        self._send(lambda: self._supervisor.recall(lane))
 
     def end(self) -> None:
         """See `Overseer.end`."""

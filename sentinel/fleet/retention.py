@@ -1,0 +1,219 @@
+"""Pruning: what ended long ago goes, in small steps, each decided on one snapshot, as data.
+
+A step names in the retention's record what is to go next and removes what the step before it named, in one
+transaction. Nobody can make a task run after a named one, and whoever did so before is seen by the step that
+removes: so nothing that an active task depends on ever goes. The record is also the lock: a step expects it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from sentinel.clock import rfc3339
+from sentinel.errors import BadRecord
+from sentinel.fleet.view import load
+from sentinel.model import layout
+from sentinel.model.retention import Day, Retention, Terms
+from sentinel.model.task import Task
+from sentinel.store.base import Snapshot, Transaction, Version
+from sentinel.store.opener import extras_of, resolve
+from sentinel.store.transact import Change
+
+#: Ended tasks that one step removes at most.
+STEP = 100
+#: Parts of the ended tasks that it looks at, at most.
+_PARTS_AT_ONCE = 32
+#: How many of them the audit names.
+_NAMED = 5
+
+#: The keys of what goes together with an ended task; None when that is still needed, and the task with it.
+Companions = Callable[[Snapshot, Task], Sequence[str] | None]
+
+
+def alone(snapshot: Snapshot, task: Task) -> Sequence[str] | None:  # noqa: ARG001 - one of `Companions`
+    """Nothing goes with a task that came by the store; what came from elsewhere is known there, and stays."""
+    return () if task.source is None else None
+
+
+def companions_of(url: str) -> Companions:
+    """What goes together with the ended tasks of the store at ``url``."""
+    found: Companions | None = resolve(extras_of(url).companions)
+    return alone if found is None else found
+
+
+class Age(NamedTuple):
+    """How old an ended task is among the ended ones; what is smaller ended earlier."""
+
+    mark: int
+    #: The minute in which it ended, by the clock of whoever ended it: for order within a mark alone.
+    minute: str
+
+
+def age(task: Task) -> Age:
+    """The age of an ended task."""
+    return Age(task.mark, (task.finished_at or "")[:16])
+
+
+def retention_in(snapshot: Snapshot) -> Retention | None:
+    """The retention's record; None when there is none. Raises `BadRecord`."""
+    return snapshot.parsed(layout.RETENTION, Retention.load)
+
+
+def mark_in(change: Change) -> int:
+    """The mark that what ends now ends under; 0 where nobody has made one, or it cannot be read."""
+    record = _read(change)
+    return 0 if record is None else record.mark
+
+
+def condemned(change: Change) -> tuple[str, ...]:
+    """Ids of ended tasks that go in the next step."""
+    record = _read(change)
+    return () if record is None else record.condemned
+
+
+def _read(change: Change) -> Retention | None:
+    try:
+        return change.parsed(layout.RETENTION, Retention.load)
+    except BadRecord:
+        return None
+
+
+def make_mark(
+    change: Change,
+    before: Retention | None,
+    days: Mapping[str, Version] | None,
+    *,
+    worker: str,
+    incarnation: str,
+    wall: float,
+) -> Transaction:
+    """The next mark, by ``incarnation``, which prunes from now on.
+
+    ``days`` are those with artifacts, None where that is not known now.
+    """
+    record = before or Retention()
+    mark = record.mark + 1
+    seen = {
+        day: found if (found := record.days.get(day)) and found.version == version else Day(version, mark)
+        for day, version in (days or {}).items()
+    }
+    if days is None:
+        seen = dict(record.days)
+    record = dataclasses.replace(
+        record, mark=mark, by=worker, incarnation=incarnation, at=rfc3339(wall), days=seen
+    )
+    change.put(layout.RETENTION, record)
+    return change.transaction(f"mark {mark} of the retention, by {worker}", aside=True)
+
+
+def over_days(record: Retention, terms: Terms) -> Iterator[tuple[str, Version]]:
+    """Days whose artifacts have been kept for long enough, each with the version that was seen."""
+    for day, seen in sorted(record.days.items()):
+        if terms.over(seen.mark, record.mark):
+            yield day, seen.version
+
+
+@dataclasses.dataclass(slots=True)
+class Found:
+    """What a look at some of the ended tasks has found."""
+
+    #: How many parts were looked at.
+    parts: int = 0
+
+    #: May go, in the order of their ids.
+    over: list[Task] = dataclasses.field(default_factory=list)
+    #: Ended before there was a mark: they are given the present one.
+    unmarked: list[Task] = dataclasses.field(default_factory=list)
+    #: How many of each age there are.
+    ages: Counter[Age] = dataclasses.field(default_factory=Counter)
+
+
+def examine(
+    snapshot: Snapshot, numbers: Iterator[int], record: Retention, terms: Terms, oldest_kept: Age | None
+) -> Found:
+    """Look at some of these parts (see `Snapshot.part`) of the ended tasks: as many as one step can do.
+
+    ``oldest_kept`` is the age from which on they are kept by number; None keeps all of them.
+    """
+    found = Found()
+    for number in numbers:
+        found.parts += 1
+        for key in sorted(snapshot.part(layout.DONE, number)):
+            task = load(snapshot, key, Task.load)
+            if not isinstance(task, Task):
+                continue  # torn: a person has to look at it
+            found.ages[age(task)] += 1
+            if not task.mark:
+                found.unmarked.append(task)
+            elif terms.over(task.mark, record.mark) or (oldest_kept is not None and age(task) < oldest_kept):
+                found.over.append(task)
+        if found.parts == _PARTS_AT_ONCE or found.ages.total() >= STEP:
+            break
+    return found
+
+
+def cut(ages: Mapping[Age, int], count: int) -> Age | None:
+    """The age from which on ended tasks are kept so that at least ``count`` of them are; None for all."""
+    kept = 0
+    for each in sorted(ages, reverse=True):
+        kept += ages[each]
+        if kept > count:
+            # With this minute there are too many: what is older goes; if nothing is, this minute goes on.
+            return each
+    return None
+
+
+def step(
+    change: Change,
+    snapshot: Snapshot,
+    record: Retention,
+    found: Found,
+    needed: Callable[[str], bool],
+    companions: Companions,
+    *,
+    by: str,
+) -> tuple[Transaction | None, int]:
+    """Remove what was condemned, and condemn the first of what is over; how many of that are left.
+
+    ``needed`` tells whether an active task is to run after that one. None when there is nothing to do.
+    """
+
+    def may_go(task: Task) -> bool:
+        return not needed(task.id) and companions(snapshot, task) is not None
+
+    gone: list[str] = []
+    for task_id in record.condemned:
+        key = layout.done_key(task_id)
+        task = load(snapshot, key, Task.load)
+        if isinstance(task, Task) and task.ended and may_go(task):
+            for with_it in (key, *(companions(snapshot, task) or ())):
+                change.delete(with_it)
+            gone.append(task_id)
+    over = [task for task in found.over if task.id not in record.condemned and may_go(task)]
+    marked = found.unmarked[:STEP]
+    for task in marked:
+        change.put(layout.done_key(task.id), dataclasses.replace(task, mark=record.mark))
+    next_ones = tuple(task.id for task in over[:STEP])
+    if not marked and next_ones == record.condemned == ():
+        return None, 0
+    change.put(
+        layout.RETENTION,
+        dataclasses.replace(record, condemned=next_ones, pruned=record.pruned + len(gone)),
+    )
+    left = max(0, len(over) - STEP) + len(found.unmarked) - len(marked)
+    return change.transaction(f"{_told(gone, len(next_ones), len(marked))}, by {by}", aside=True), left
+
+
+def _told(gone: list[str], condemned: int, marked: int) -> str:
+    if gone:
+        named = ", ".join(gone[:_NAMED]) + (f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else "")
+        return f"prune {named}"
+    return f"condemn {condemned} ended tasks" if condemned else f"mark {marked} ended tasks"
+
+
+def anything_ended(snapshot: Snapshot) -> bool:
+    """Whether there is anything that could be pruned."""
+    return next(snapshot.list(layout.DONE), None) is not None

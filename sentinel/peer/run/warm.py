@@ -1,0 +1,139 @@
+"""Runs registered functions one after another: ``python -m sentinel.peer.run.warm``, one *lane* of a worker.
+
+Standard input is a socket that keeps messages apart. Each one that arrives is a run: JSON with ``run``,
+``env``, ``cwd``, ``order`` (as `sentinel.peer.run.child` reads it), ``progress``, ``secret``, ``lane_runs``.
+Each is answered with one: ``run``, ``code``, ``left``, ``files``, ``last``. Before the answer, the run's name
+and the secret go to standard output, so that whoever reads it knows whose output ends there.
+
+**What runs share:** the interpreter, the modules and whatever functions leave in them. **What each gets as
+if it were alone:** environment, working folder, handling of SIGTERM, standard streams, arguments, log, and
+limits. A run that leaves threads or processes behind, or was asked to end, is the last one of its process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sentinel.peer.run import child
+from sentinel.peer.run.context import ended_by_sigterm, heed_sigterm
+
+#: Bytes of a message that are read at most; no order is longer.
+MAX_MESSAGE = 4 << 20
+#: Bytes of what a function returned that go into the answer; more is left in a file.
+_MAX_INLINE = 64 * 1024
+
+
+def end_mark(secret: str, run: str) -> bytes:
+    """What stands in the output where that of ``run`` ends."""
+    return f"\0{secret} {run}\0".encode()
+
+
+class Lane:
+    """The process: takes one run after another until it is told or has reason to end."""
+
+    def __init__(self, messages: socket.socket) -> None:
+        self._messages = messages
+        self._me = os.getpid()
+        self._env = dict(os.environ)
+        #: Runs that it has taken.
+        self._taken = 0
+
+    def run(self) -> None:
+        """Until the other side closes, or the process has to make room for a fresh one."""
+        while True:
+            data = self._messages.recv(MAX_MESSAGE)
+            if not data:
+                return
+            message = json.loads(data)
+            self._taken += 1
+            self._become(message["env"], message["cwd"])
+            heed_sigterm()
+            order = json.loads(message["order"])
+            code, blob = child.carry_out(order)
+            if os.getpid() != self._me:
+                # The function forked, and its child came back here: the answer is the parent's to give.
+                os._exit(0)
+            if self._answer(message, code, blob, order["result_path"]):
+                return
+
+    def _become(self, env: Mapping[str, str], cwd: str) -> None:
+        """Environment, folder and signal handling of the next run."""
+        for name in self._env.keys() - env.keys():
+            os.environ.pop(name, None)
+        for name, value in env.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        for name in os.environ.keys() - env.keys():
+            del os.environ[name]
+        self._env = dict(env)
+        with contextlib.suppress(FileNotFoundError):
+            if os.getcwd() == cwd:  # noqa: PTH109 - what pathlib makes of it is dear
+                return
+        os.chdir(cwd)
+
+    def _answer(self, message: Mapping[str, Any], code: int, blob: bytes, result_path: str) -> bool:
+        """Tell how a run ended; whether this process ends with it."""
+        for stream, original in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+            if original is not None and stream is not original:
+                with contextlib.suppress(OSError, ValueError):
+                    original.flush()
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        run, progress = message["run"], message["progress"]
+        last = self._taken >= message["lane_runs"] or ended_by_sigterm() or _something_is_left()
+        inline = len(blob) <= _MAX_INLINE
+        if not inline:
+            child.leave(Path(result_path), blob)
+        answer = {
+            "run": run,
+            "code": code,
+            "left": blob.decode() if inline else None,
+            "files": not inline or (progress is not None and os.path.exists(progress)),  # noqa: PTH110 - dear
+            "last": last,
+        }
+        _write_all(1, end_mark(message["secret"], run))
+        self._messages.send(json.dumps(answer).encode())
+        return last
+
+
+def _something_is_left() -> bool:
+    """Whether the run left a thread or a process behind; what it orphaned became this process's child."""
+    if threading.active_count() > 1:
+        return True
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # nobody reads any more
+        while data:
+            data = data[os.write(descriptor, data) :]
+
+
+def main() -> int:
+    """Be a lane; the exit status."""
+    messages = socket.socket(fileno=os.dup(0))
+    messages.set_inheritable(False)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    heed_sigterm()
+    Lane(messages).run()
+    return 128 + signal.SIGTERM if ended_by_sigterm() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Peers make marks and prune under them, by their own clocks alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sentinel.errors import Unavailable
+from sentinel.fleet import tasks
+from sentinel.fleet.retention import retention_in
+from sentinel.model.retention import Retention, Terms
+from sentinel.store.base import Version
+from sentinel.store.memory import MemoryStore
+from tests.peer.harness import Member, World
+
+TERMS = Terms(seconds=100.0, count=1_000)
+#: Seconds of a period, and what it takes until something that has just ended is pruned, with the slack.
+PERIOD, ALL_OF_IT = 5.0, 130.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def ended(world: World, *ids: str) -> None:
+    """Hand in tasks and cancel them."""
+    world.submit(*ids)
+    for name in ids:
+        world.change(tasks.cancel, name, reason="a test")
+
+
+def record(world: World) -> Retention | None:
+    return retention_in(MemoryStore(world.fleet).read())
+
+
+def mark(world: World) -> int:
+    found = record(world)
+    return 0 if found is None else found.mark
+
+
+def kept(world: World) -> list[str]:
+    return sorted(key for key in MemoryStore(world.fleet).read().list("done/"))
+
+
+def test_a_mark_is_made_when_a_period_has_gone_by(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    ended(world, "a")
+    world.pass_time(PERIOD - 0.5, member)
+    before = mark(world)
+    world.pass_time(1.0, member)
+    assert (before, mark(world)) == (0, 1)
+
+
+def test_no_mark_is_made_while_nothing_has_ended(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    world.pass_time(3 * PERIOD, member)
+    assert mark(world) == 0
+
+
+def test_no_mark_is_made_by_a_peer_that_prunes_nothing(world: World) -> None:
+    member = world.member("w1")
+    ended(world, "a")
+    world.pass_time(3 * PERIOD, member)
+    assert mark(world) == 0
+
+
+def test_of_many_peers_one_makes_each_mark(world: World) -> None:
+    members = [world.member(f"w{number}", retention=TERMS) for number in range(4)]
+    ended(world, "a")
+    world.pass_time(4 * PERIOD, *members)
+    assert (mark(world), sum(member.peer.counters.conflicts for member in members)) == (3, 0)
+
+
+def test_when_the_one_whose_turn_it_is_has_gone_another_makes_the_mark(world: World) -> None:
+    members = [world.member(f"w{number}", retention=TERMS) for number in range(3)]
+    ended(world, "a")
+    world.pass_time(PERIOD + 3.0, *members)
+    first = record(world)
+    assert first is not None
+    rest = [member for member in members if member.incarnation.id != first.incarnation]
+    world.pass_time(3 * PERIOD, *rest)
+    assert mark(world) >= 2
+
+
+def test_an_ended_task_is_pruned_when_it_was_kept_for_long_enough(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    ended(world, "a")
+    world.pass_time(TERMS.seconds, member)
+    before = kept(world)
+    world.pass_time(ALL_OF_IT - TERMS.seconds, member)
+    assert (before, kept(world)) == (["done/a"], [])
+
+
+def test_marks_end_when_nothing_is_left_to_prune(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    ended(world, "a")
+    world.pass_time(ALL_OF_IT, member)
+    before = mark(world)
+    world.pass_time(5 * PERIOD, member)
+    assert mark(world) == before
+
+
+def test_a_wall_clock_that_is_wrong_by_years_prunes_nothing(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    ended(world, "a")
+    world.clock.wall_offset += 40 * 365 * 86_400
+    world.pass_time(TERMS.seconds, member)
+    assert kept(world) == ["done/a"]
+
+
+def test_what_a_waiting_task_is_to_run_after_stays(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    world.submit("a")
+    world.settle(member)
+    member.overseer.finish(member.runs[0])
+    world.settle(member)
+    world.submit("long")
+    world.submit("then", after=("a", "long"))
+    world.pass_time(ALL_OF_IT, member)
+    assert (kept(world), world.task("then").state) == (["done/a"], "pending")
+
+
+def test_a_running_task_is_never_pruned(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    world.submit("long")
+    ended(world, "a")
+    world.pass_time(ALL_OF_IT, member)
+    assert world.task("long").state == "running"
+
+
+class Days(MemoryStore):
+    """A memory store that keeps blobs by the day, or cannot tell."""
+
+    days_kept: dict[str, Version] = {"2026-11-01": "v"}  # noqa: RUF012 - one for each test
+    away = False
+
+    def days(self) -> Mapping[str, Version]:
+        if self.away:
+            raise Unavailable("the refs cannot be read")
+        return dict(self.days_kept)
+
+    def drop_day(self, day: str, version: Version) -> bool:
+        assert self.days_kept.pop(day) == version
+        return True
+
+
+def keeping(world: World) -> tuple[Days, Member]:
+    store = Days(world.fleet)
+    store.days_kept = {"2026-11-01": "v"}
+    return store, world.member("w1", retention=TERMS, store=store)
+
+
+def test_artifacts_of_a_day_go_when_they_were_kept_for_long_enough(world: World) -> None:
+    store, member = keeping(world)
+    ended(world, "a")
+    for number in range(30):
+        ended(world, f"more-{number}")
+        world.pass_time(PERIOD, member)
+    assert store.days_kept == {}
+
+
+def test_artifacts_that_still_change_stay(world: World) -> None:
+    store, member = keeping(world)
+    for number in range(30):
+        store.days_kept["2026-11-01"] = f"v{number}"
+        ended(world, f"more-{number}")
+        world.pass_time(PERIOD, member)
+    assert store.days_kept == {"2026-11-01": "v29"}
+
+
+def test_marks_are_made_though_nobody_can_tell_which_days_have_artifacts(world: World) -> None:
+    store, member = keeping(world)
+    store.away = True
+    ended(world, "a")
+    world.pass_time(3 * PERIOD, member)
+    assert mark(world) >= 1
+
+
+def test_beyond_the_number_the_oldest_are_pruned(world: World) -> None:
+    member = world.member("w1", retention=dataclasses.replace(TERMS, count=2))
+    for number in range(5):
+        ended(world, f"t{number}")
+        world.pass_time(60.0 if number < 4 else 25.0, member, step=1.0)
+    assert len(kept(world)) <= 3
