@@ -61,6 +61,7 @@ class Root(LazyGroup):
         "failover": ("sentinel.cli.failover:failover", "Take over for dead workers by hand."),
         "github": ("sentinel.cli.github:github", "Try, set up and watch a fleet on GitHub."),
         "budget": ("sentinel.cli.budget:budget", "Predict what a fleet on GitHub will send."),
+        "compact": ("sentinel.cli.compact:compact", "Make a local store small while no worker runs."),
         "healthcheck": ("sentinel.cli.healthcheck:healthcheck", "Tell whether a worker beats."),
         "completion": ("sentinel.cli.completion:completion", "Print the completion script of a shell."),
     },

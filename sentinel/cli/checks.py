@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentinel.cli import repairs
 from sentinel.cli.context import Invocation
 from sentinel.clock import SystemClock
 from sentinel.errors import BadInput, ConfigurationError, SentinelError, StoreError
+from sentinel.fleet.metrics import HEALTHY
 from sentinel.fleet.pacing import Budget, Rhythm, Seen
 from sentinel.model.check import Check
 
@@ -27,10 +31,11 @@ _MACHINE, _STORE, _OTHER = 78, 5, 1
 _NAMED = 10
 
 
-def examine(invocation: Invocation) -> Iterator[Check]:
-    """All checks, in order."""
+def examine(invocation: Invocation, *, fix: bool = False) -> Iterator[Check]:
+    """All checks, in order; with ``fix`` what can be put right is, and said to be."""
     yield Check(name="python", message=f"Python {platform.python_version()}")
     yield _git()
+    yield from (found.checked(fix=fix) for found in repairs.of_state_folder(invocation.state_folder()))
     yield _state_folder(invocation)
     try:
         settings = invocation.settings()
@@ -43,7 +48,10 @@ def examine(invocation: Invocation) -> Iterator[Check]:
         yield _failed("configuration", str(error), _MACHINE)
         return
     yield from _configuration(settings)
-    yield from _store(invocation, settings, url)
+    in_dotenv = settings.origin_of("github.token").startswith(".env")
+    exposed = repairs.of_secrets(os.environ, Path.cwd(), in_dotenv=in_dotenv)
+    yield from (found.checked(fix=fix) for found in exposed)
+    yield from _store(invocation, settings, url, fix=fix)
 
 
 def _git() -> Check:
@@ -104,8 +112,9 @@ def _configuration(settings: Settings) -> Iterator[Check]:
             yield Check(name="setting", message=f"{key.python} comes from {origin}")
 
 
-def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Check]:
-    from sentinel.store.opener import kind_of
+def _store(invocation: Invocation, settings: Settings, url: str, *, fix: bool) -> Iterator[Check]:
+    from sentinel.client.identity import default_actor
+    from sentinel.store.opener import StoreOptions, kind_of
 
     clock = SystemClock()
     try:
@@ -117,6 +126,8 @@ def _store(invocation: Invocation, settings: Settings, url: str) -> Iterator[Che
             client.view()
             round_trip = clock.now() - sent
             yield Check(name="store", message=f"{url} can be read, in {round_trip * 1000:.0f} ms")
+            options = StoreOptions(actor=default_actor(), fsync=settings.local.fsync)
+            yield from (found.checked(fix=fix) for found in repairs.of_store(url, options))
             proving = settings.failover.local_proof and client.store.host_folder is not None
             budget = invocation.budget(url)
             yield _bound(client, Rhythm(times=times, poll=poll), budget, round_trip, proving=proving)
@@ -193,7 +204,7 @@ def _records(client: Client) -> Iterator[Check]:
 
 
 def _workers(client: Client) -> Check:
-    live = [row.id for row in client.workers() if row.status in ("online", "busy", "draining")]
+    live = [row.id for row in client.workers() if row.status in HEALTHY]
     if not live:
         fix = "start one with `sentinel worker start`"
         return Check(name="workers", level="warn", message="none beats", fix=fix)

@@ -10,7 +10,16 @@ import click
 
 from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.ending import plain
-from sentinel.cli.output import Columns, Output, moment, output_option, show_json, show_record, show_rows
+from sentinel.cli.output import (
+    Columns,
+    Output,
+    moment,
+    output_option,
+    show_json,
+    show_record,
+    show_rows,
+    worker_status,
+)
 from sentinel.errors import StoreError
 
 if TYPE_CHECKING:
@@ -154,7 +163,7 @@ def _show_conditions(found: Health) -> None:
 _HEALTH: Columns = {
     "WORKER": "id",
     "HEALTHY": "healthy",
-    "STATUS": "status",
+    "STATUS": worker_status,
     "LAST HEARTBEAT": moment("last_heartbeat"),
     "SILENT": lambda row: seconds(row["seconds_since_heartbeat"]),
     "PROBLEM": "problem",
@@ -165,20 +174,22 @@ _HEALTH_WIDE: Columns = {
     "CPU": lambda row: percent(row["cpu_percent"]),
     "MEMORY": lambda row: percent(row["memory_percent"]),
     "DISK": lambda row: percent(row["disk_percent"]),
+    "CONNECTIONS": "connections",
 }
 
 
 def _worker_health(worker: Any) -> dict[str, Any]:
     names = (
         *("id", "healthy", "expected", "status", "last_heartbeat", "seconds_since_heartbeat"),
-        *("uptime_seconds", "crashes", "cpu_percent", "memory_percent", "disk_percent", "problem"),
+        *("uptime_seconds", "crashes", "cpu_percent", "memory_percent", "disk_percent", "connections"),
+        *("cordoned", "problem"),
     )
     return {name: getattr(worker, name) for name in names}
 
 
 _WORKERS: Columns = {
     "WORKER": "id",
-    "STATUS": "status",
+    "STATUS": worker_status,
     "TASKS": lambda row: f"{row['active_tasks']}/{row['max_tasks']}",
     "DONE": "tasks_done",
     "FAILED": "tasks_failed",
@@ -239,4 +250,4 @@ def seconds(number: float | None) -> str | None:
 
 def percent(number: float | None) -> str | None:
     """A part of a hundred for people."""
-    return None if number is None else f"{number:.0f} %"
+    return None if number is None else f"{number:.0f}%"

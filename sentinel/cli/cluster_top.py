@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 import click
 from rich.console import Console, Group
@@ -14,13 +18,16 @@ from sentinel.cli.context import Invocation, pass_invocation
 from sentinel.cli.ending import plain
 from sentinel.cli.keyboard import Keyboard, keyboard
 from sentinel.cli.output import Output, output_option, show_json
-from sentinel.cli.top_frame import SHOWS, SORTS, Choice, Surface, forecast_of, frame
+from sentinel.cli.top_choice import SHOWS, SORTS, Choice
+from sentinel.cli.top_frame import Surface, forecast_of, frame
 from sentinel.cli.values import DURATION
 from sentinel.client.fleetwide import Health
 from sentinel.errors import StoreError
 from sentinel.fleet.health import Limits
 from sentinel.fleet.pacing import Budget
 
+#: Characters that a frame with all columns takes besides the names of the workers.
+_COLUMNS = 160
 #: Seconds between two looks at the keyboard and the size of the terminal.
 _BLINK = 0.25
 
@@ -55,7 +62,9 @@ def top(invocation: Invocation, *, interval: float, sort: str, show: str, output
                 {"status": health.verdict, "conditions": health.documents(), **health.metrics.document()}
             )
             return
-        surface = Surface(width=shutil.get_terminal_size((80, 24)).columns, blocks=_blocks())
+        # Nothing has to fit: every column is there, and every name is whole.
+        longest = max((len(worker.id) for worker in health.metrics.workers), default=0)
+        surface = Surface(width=_COLUMNS + longest, blocks=_blocks())
         forecast = forecast_of(invocation.budget(url), health)
         for line in frame(health, choice, surface, store=url, forecast=forecast):
             click.echo(line.plain.rstrip())
@@ -63,7 +72,7 @@ def top(invocation: Invocation, *, interval: float, sort: str, show: str, output
     watcher = Watcher(invocation, limits, interval)
     watcher.start()
     try:
-        with keyboard() as keys:
+        with _ended_in_order(), keyboard() as keys:
             _show(watcher, keys, choice, url, invocation.budget(url))
     finally:
         watcher.stop()
@@ -113,6 +122,20 @@ class Watcher:
             self.failure = error
         finally:
             self._first.set()
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that the terminal is given back as it was."""
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise click.exceptions.Exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show(watcher: Watcher, keys: Keyboard, choice: Choice, store: str, budget: Budget | None) -> None:

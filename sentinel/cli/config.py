@@ -101,7 +101,7 @@ _RECORD: Columns = {
 def explain(invocation: Invocation, key: str, worker_id: str | None, output: Output) -> None:
     """Explain one setting: its value and origin, unit, default, range, and where it may be set.
 
-    KEY is its name in Python, in the files, or in the environment.
+    KEY is its name in Python, in the files, or in the environment; a part of it will do.
 
     \b
     Examples:
@@ -116,6 +116,9 @@ def explain(invocation: Invocation, key: str, worker_id: str | None, output: Out
     found = [row for row in rows if wanted in _names(row)]
     if not found:
         found = [row for row in rows if any(name.startswith(f"{wanted}.") for name in _names(row))]
+    if not found:
+        # A part of a name as people remember it: `retryAttempts`, `loadBalancer`.
+        found = [row for row in rows if any(f".{wanted}." in f".{name}." for name in _names(row))]
     if len(found) == 1:
         show_record(found[0], _RECORD, output)
     elif found:
@@ -174,12 +177,12 @@ def validate(invocation: Invocation, worker_id: str | None, every: bool, output:
 def _examine(settings: Settings) -> list[str]:
     from sentinel.cli.cluster_scale import scaling_problems
     from sentinel.cli.workshop import problems
-    from sentinel.store.opener import scheme_of
+    from sentinel.store.opener import check_url
 
     found = [*problems(settings), *scaling_problems(settings)]
     if settings.store is not None:
         try:
-            scheme_of(settings.store)
+            check_url(settings.store)
         except BadInput as error:
             found.append(f"{settings.origin_of('store')}: {error}")
     return found

@@ -38,18 +38,23 @@ class Invocation:
 
         ``examine`` may see more problems in them.
 
-        Raises `ConfigurationError` with every problem.
+        Raises `ConfigurationError` with every problem, and `BadInput` when all of them are with ``flags``.
         """
         from sentinel.settings import load
 
         if self._settings is None or flags or examine:
-            self._settings = load(
-                {"store": self.store_flag, **(flags or {})},
-                environ=os.environ,
-                folder=Path.cwd(),
-                config=self.config,
-                examine=examine,
-            )
+            try:
+                self._settings = load(
+                    {"store": self.store_flag, **(flags or {})},
+                    environ=os.environ,
+                    folder=Path.cwd(),
+                    config=self.config,
+                    examine=examine,
+                )
+            except ConfigurationError as error:
+                if all(_is_input(problem) for problem in error.problems):
+                    raise BadInput(str(error)) from error
+                raise
             token = self._settings.github.token
             if token is not None:
                 # It may stand in `.env`; whoever signs in, git's askpass among them, looks here.
@@ -57,8 +62,12 @@ class Invocation:
         return self._settings
 
     def store_url(self) -> str:
-        """The store in force. Raises `ConfigurationError` when there is none or nobody can open it."""
-        from sentinel.store.opener import scheme_of
+        """The store in force, wherever it was named.
+
+        Raises `ConfigurationError` when there is none or its URL can name none, and `BadInput` for
+        ``memory:``, which is a store and none for the command line.
+        """
+        from sentinel.store.opener import check_url
 
         settings = self.settings()
         if settings.store is None:
@@ -69,7 +78,7 @@ class Invocation:
                 ]
             )
         try:
-            scheme_of(settings.store)
+            check_url(settings.store)
         except BadInput as error:
             if settings.store.startswith("memory:"):
                 raise
@@ -134,6 +143,11 @@ class Invocation:
         from sentinel.fleet.access import AccessOptions
 
         return AccessOptions(environ=os.environ)
+
+
+def _is_input(problem: str) -> bool:
+    """Whether a problem is with an option of a command: input. Store and configuration file are not."""
+    return problem.startswith("flag ") and not problem.startswith(("flag --store", "flag --config"))
 
 
 def memory_options(settings: Settings) -> MemoryOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -18,22 +19,39 @@ _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", 
 
 
 @click.command()
+@click.option("--fix", is_flag=True, help="Put right what can be put right without a person; say what was.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write all that a report of a problem needs into this new file, secrets taken out.",
+)
 @output_option
 @pass_invocation
-def doctor(invocation: Invocation, output: Output) -> None:
+def doctor(invocation: Invocation, *, fix: bool, bundle: Path | None, output: Output) -> None:
     """Check this machine, the configuration and the store; what is wrong comes with its fix.
 
     Fails with 78 when machine or configuration are not right, with 5 when the store is not, and with 1 when
     only something else is.
 
+    --fix changes permissions of files of this user, and settings of a store on this host; nothing that the
+    fleet has stored. Without it nothing is changed.
+
     \b
     Examples:
       sentinel doctor --store ./fleet.git
+      sentinel doctor --fix
+      sentinel doctor --bundle problem.tar.gz
       sentinel doctor -o json
     """
+    from sentinel.cli.bundle import write_bundle
     from sentinel.cli.checks import examine
 
-    show_checks(list(examine(invocation)), output)
+    checks = list(examine(invocation, fix=fix))
+    if bundle is not None:
+        write_bundle(invocation, checks, bundle)
+        click.echo(f"sentinel: wrote {bundle}; look into it before you send it", err=True)
+    show_checks(checks, output)
 
 
 def show_checks(checks: Sequence[Check], output: Output) -> NoReturn:

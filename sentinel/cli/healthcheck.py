@@ -12,8 +12,7 @@ from sentinel.cli.values import an_id
 from sentinel.client import Client
 from sentinel.errors import SentinelError
 from sentinel.fleet.board import WorkerRow
-
-_BEATING = ("online", "busy", "draining")
+from sentinel.fleet.metrics import HEALTHY
 
 
 @click.command()
@@ -33,16 +32,25 @@ def healthcheck(invocation: Invocation, worker: str | None, output: Output) -> N
     settings = invocation.settings()
     with invocation.client() as client:
         found = _rows(client, worker or settings.worker.id, settings.worker.hostname or socket.gethostname())
-    best = next((row for row in found if row.status in _BEATING), found[0])
+    best = next((row for row in found if row.status in HEALTHY), found[0])
     if output == "json":
         show_json(best.document())
-    elif best.status in _BEATING:
+    elif best.status in HEALTHY:
         click.echo(f"{best.id} is {best.status}, last heartbeat {best.last_heartbeat or 'to come'}")
-    if best.status not in _BEATING:
+    if best.status not in HEALTHY:
         raise SentinelError(
-            f"worker {best.id} is {best.status}, last heartbeat {best.last_heartbeat or 'never'}; see its "
-            "log, and start it again with `sentinel worker start`"
+            f"worker {best.id} is {best.status}{_because(best)}; see its log, and start it again with "
+            "`sentinel worker start`"
         )
+
+
+def _because(row: WorkerRow) -> str:
+    if row.status == "offline":
+        # Its session went with it, so when it last beat is not known any more.
+        return ": it left, or was failed over"
+    if row.problem is not None:
+        return f": {row.problem}"
+    return f", last heartbeat {row.last_heartbeat or 'never: it has joined, and not beaten since'}"
 
 
 def _rows(client: Client, worker: str | None, hostname: str) -> list[WorkerRow]:

@@ -37,6 +37,9 @@ _COLOURS = {
     "draining": "yellow",
     "cancelled": "yellow",
     "offline": "dim",
+    "offline, cordoned": "yellow",
+    "stale, cordoned": "yellow",
+    "error, cordoned": "red",
 }
 
 #: Spaces between two columns.
@@ -105,6 +108,13 @@ def moment(field: str) -> Callable[[Row], str | None]:
         return f"{text[:19].replace('T', ' ')}Z"
 
     return shown
+
+
+def worker_status(row: Row) -> str:
+    """A worker's status for people: with the cordon where the status does not tell of it."""
+    status = str(row["status"])
+    told = status in ("cordoned", "draining") or not row["cordoned"]
+    return status if told else f"{status}, cordoned"
 
 
 def _value(row: Row, column: str | Callable[[Row], Any]) -> Any:

@@ -5,31 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from rich.text import Text
 
 from sentinel.cli.ending import plain
+from sentinel.cli.output import worker_status
+from sentinel.cli.top_choice import Choice
 from sentinel.client.fleetwide import Health
 from sentinel.fleet.metrics import RECENT, WorkerMetrics
 from sentinel.fleet.pacing import Budget, Forecast
-
-#: What can be sorted by → the key, and whether the largest stand first.
-SORTS: Mapping[str, tuple[Callable[[WorkerMetrics], Any], bool]] = {
-    "load": (lambda worker: worker.utilization, True),
-    "worker": (lambda worker: worker.id, False),
-    "status": (lambda worker: (worker.healthy, worker.status), False),
-    "done": (lambda worker: worker.tasks_done, True),
-    "failed": (lambda worker: worker.tasks_failed, True),
-    "crashes": (lambda worker: worker.crashes, True),
-}
-#: Which workers can be shown → whether one is among them.
-SHOWS: Mapping[str, Callable[[WorkerMetrics], bool]] = {
-    "all": lambda worker: worker.id != "",
-    "healthy": lambda worker: worker.healthy,
-    "busy": lambda worker: worker.active_tasks > 0,
-    "problems": lambda worker: worker.expected and not worker.healthy,
-}
 
 _STYLES = {
     "online": "green",
@@ -47,6 +31,8 @@ _STYLES = {
 _WARM, _HOT = 0.7, 0.9
 #: Conditions that are shown at most; of more, only how many.
 _CONDITIONS = 3
+#: Lines of a terminal that are not for conditions: the workers of a small fleet, and the rest.
+_ROOM_FOR_WORKERS = 14
 #: Figures of a budget, and how they are named on the board.
 _FIGURES = {
     "pushes_a_minute": "pushes/min",
@@ -54,74 +40,6 @@ _FIGURES = {
     "points_a_minute": "points/min",
     "contents_an_hour": "contents/h",
 }
-#: Longest text that can be searched for.
-_MAX_TEXT = 40
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What the person at the keyboard chose."""
-
-    sort: str = "load"
-    reverse: bool = False
-    show: str = "all"
-    #: Only workers whose id, region or role holds this.
-    text: str = ""
-    #: Whether keys go into ``text`` now.
-    typing: bool = False
-    #: How many rows are scrolled past.
-    offset: int = 0
-    quit: bool = False
-
-    def press(self, key: str) -> Choice:
-        """The choice after a key: a character, ``up``, ``down``, ``enter``, ``escape`` or ``backspace``."""
-        if self.typing:
-            return self._typed(key)
-        match key:
-            case "q" | "Q" | "\x03":
-                return dataclasses.replace(self, quit=True)
-            case "s":
-                return dataclasses.replace(self, sort=_next(SORTS, self.sort), reverse=False, offset=0)
-            case "r":
-                return dataclasses.replace(self, reverse=not self.reverse, offset=0)
-            case "f":
-                return dataclasses.replace(self, show=_next(SHOWS, self.show), offset=0)
-            case "/":
-                return dataclasses.replace(self, typing=True, text="", offset=0)
-            case "escape":
-                return dataclasses.replace(self, text="", show="all", offset=0)
-            case "down" | "j":
-                return dataclasses.replace(self, offset=self.offset + 1)
-            case "up" | "k":
-                return dataclasses.replace(self, offset=max(0, self.offset - 1))
-        return self
-
-    def _typed(self, key: str) -> Choice:
-        if key == "\x03":
-            return dataclasses.replace(self, quit=True)
-        if key == "enter":
-            return dataclasses.replace(self, typing=False)
-        if key == "escape":
-            return dataclasses.replace(self, typing=False, text="")
-        if key == "backspace":
-            return dataclasses.replace(self, text=self.text[:-1])
-        if len(key) == 1 and key.isprintable() and len(self.text) < _MAX_TEXT:
-            return dataclasses.replace(self, text=self.text + key)
-        return self
-
-    def of(self, workers: Sequence[WorkerMetrics]) -> list[WorkerMetrics]:
-        """The workers that were chosen, in the order that was chosen."""
-        wanted = self.text.lower()
-        found = [
-            worker
-            for worker in workers
-            if SHOWS[self.show](worker)
-            and (not wanted or any(wanted in (text or "").lower() for text in _searched(worker)))
-        ]
-        key, descending = SORTS[self.sort]
-        found.sort(key=lambda worker: worker.id)
-        found.sort(key=key, reverse=descending is not self.reverse)
-        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +74,7 @@ def frame(
     if note:
         head.append(Text(plain(note), style="bold red"))
     workers = choice.of(health.metrics.workers)
-    columns = _columns(surface)
+    columns = _columns(surface, workers)
     lines = [*head, Text(""), _headings(columns, workers, surface, choice)]
     if surface.height is None:
         lines += [_row(columns, worker, workers, surface) for worker in workers]
@@ -235,24 +153,46 @@ def _budget(forecast: Forecast) -> Text:
 
 
 def _conditions(health: Health, surface: Surface) -> Iterator[Text]:
-    for condition in health.conditions[:_CONDITIONS]:
+    shown = _CONDITIONS
+    if surface.height is not None:
+        # On a low terminal the workers come first.
+        shown = max(1, min(_CONDITIONS, surface.height - _ROOM_FOR_WORKERS))
+    for condition in health.conditions[:shown]:
         style = "red" if condition.severity == "critical" else "yellow"
         yield Text.assemble((f"{condition.severity:<8} ", style), plain(condition.message))
-    more = len(health.conditions) - _CONDITIONS
+    more = len(health.conditions) - shown
     if more > 0:
         yield Text(f"         and {more} more: sentinel cluster health"[: surface.width])
 
 
+_Cell = Callable[[WorkerMetrics], "str | Text"]
 #: Heading → its width (None for what is left), and the cell.
-_Columns = Mapping[str, tuple[int | None, Callable[[WorkerMetrics], str | Text]]]
+_Columns = Mapping[str, tuple[int | None, _Cell]]
+
+#: Columns that are there where the terminal is wide enough for them besides the names, the first ones first.
+_MORE: Mapping[str, tuple[int, _Cell]] = {
+    "LOST": (5, lambda worker: str(worker.lost_claims)),
+    "CRASHES": (7, lambda worker: str(worker.crashes)),
+    "BEAT": (8, lambda worker: _seconds(worker.seconds_since_heartbeat)),
+    "DISK": (4, lambda worker: _percent(worker.disk_percent)),
+    "CONNS": (5, lambda worker: "-" if worker.connections is None else str(worker.connections)),
+    "LOCKS": (5, lambda worker: str(worker.locks_held)),
+    "UP": (8, lambda worker: _seconds(worker.uptime_seconds)),
+    "REGION": (16, lambda worker: worker.region or "-"),
+    "ROLE": (10, lambda worker: worker.role or "-"),
+}
+#: Characters of names for which such columns make room.
+_NAME = 40
 
 
-def _columns(surface: Surface) -> _Columns:
+def _columns(surface: Surface, workers: Sequence[WorkerMetrics]) -> _Columns:
     narrow = surface.width < 80
-    length = 5 if narrow else 10
-    columns: dict[str, tuple[int | None, Callable[[WorkerMetrics], str | Text]]] = {
+    statuses = 8 if narrow else max((len(_status(worker)) for worker in workers), default=8)
+    # A status that takes more room than usual takes it from the bar rather than from the names.
+    length = 5 if narrow or (statuses > 8 and surface.width < 100) else 10
+    columns: dict[str, tuple[int | None, _Cell]] = {
         "WORKER": (None, lambda worker: worker.id),
-        "STATUS": (8, lambda worker: Text(worker.status, style=_STYLES[worker.status])),
+        "STATUS": (max(8, statuses), lambda worker: Text(_status(worker), style=_STYLES[worker.status])),
         "LOAD": (length + 5, lambda worker: bar(worker.utilization, length, blocks=surface.blocks)),
         "TASKS": (7, lambda worker: f"{worker.active_tasks}/{worker.max_tasks}"),
     }
@@ -261,46 +201,58 @@ def _columns(surface: Surface) -> _Columns:
         columns["MEM"] = (4, lambda worker: _percent(worker.memory_percent))
         columns["DONE"] = (6, lambda worker: str(worker.tasks_done))
         columns["FAILED"] = (6, lambda worker: str(worker.tasks_failed))
-    if surface.width >= 100:
-        columns["LOST"] = (5, lambda worker: str(worker.lost_claims))
-        columns["CRASHES"] = (7, lambda worker: str(worker.crashes))
-        columns["BEAT"] = (8, lambda worker: _seconds(worker.seconds_since_heartbeat))
-    if surface.width >= 130:
-        columns["DISK"] = (4, lambda worker: _percent(worker.disk_percent))
-        columns["LOCKS"] = (5, lambda worker: str(worker.locks_held))
-        columns["UP"] = (8, lambda worker: _seconds(worker.uptime_seconds))
-        columns["REGION"] = (16, lambda worker: worker.region or "-")
-        columns["ROLE"] = (10, lambda worker: worker.role or "-")
+        names = min(_longest(workers), _NAME)
+        for heading, (width, cell) in _MORE.items():
+            if names + _others(columns) + width + 1 > surface.width:
+                break
+            columns[heading] = (width, cell)
     return columns
 
 
+def _others(columns: _Columns) -> int:
+    """Characters that all columns but the names take, with the blanks before them."""
+    return sum(width + 1 for width, _ in columns.values() if width is not None)
+
+
+def _longest(workers: Sequence[WorkerMetrics]) -> int:
+    return max(12, *(len(worker.id) for worker in workers)) if workers else 12
+
+
 def _name_width(columns: _Columns, workers: Sequence[WorkerMetrics], surface: Surface) -> int:
-    others = sum(width + 1 for width, _ in columns.values() if width is not None)
-    longest = max((len(worker.id) for worker in workers), default=0)
-    return max(6, min(surface.width - others, max(longest, 12)))
+    return max(6, min(surface.width - _others(columns), _longest(workers)))
 
 
 def _headings(columns: _Columns, workers: Sequence[WorkerMetrics], surface: Surface, choice: Choice) -> Text:
     name = _name_width(columns, workers, surface)
     sorted_by = {"worker": "WORKER", "crashes": "CRASHES"}.get(choice.sort, choice.sort.upper())
-    line = Text()
-    for heading, (width, _) in columns.items():
-        style = "bold reverse" if heading == sorted_by else "bold"
-        line.append(heading.ljust(width or name), style=style).append(" ")
-    return line
+    cells = [
+        Text(heading.ljust(width or name), style="bold reverse" if heading == sorted_by else "bold")
+        for heading, (width, _) in columns.items()
+    ]
+    return Text(" ").join(cells)
 
 
 def _row(
     columns: _Columns, worker: WorkerMetrics, workers: Sequence[WorkerMetrics], surface: Surface
 ) -> Text:
     name = _name_width(columns, workers, surface)
-    line = Text()
+    cells = []
     for width, cell in columns.values():
         found = cell(worker)
         text = found.copy() if isinstance(found, Text) else Text(plain(found))
+        if width is None:
+            text = Text(_shortened(text.plain, name, "…" if surface.blocks else "~"))
         text.truncate(width or name, overflow="ellipsis" if surface.blocks else "crop", pad=True)
-        line.append_text(text).append(" ")
-    return line
+        cells.append(text)
+    return Text(" ").join(cells)
+
+
+def _shortened(name: str, room: int, mark: str) -> str:
+    """A name in so much room: what tells workers apart stands at its end more often than in its middle."""
+    if len(name) <= room:
+        return name
+    tail = max(0, (room - 1) * 2 // 3)
+    return f"{name[: room - 1 - tail]}{mark}{name[len(name) - tail :]}"
 
 
 def _keys(choice: Choice, number: int, first: int, shown: int) -> Text:
@@ -315,13 +267,8 @@ def _keys(choice: Choice, number: int, first: int, shown: int) -> Text:
     return Text(plain(text), style="reverse")
 
 
-def _searched(worker: WorkerMetrics) -> tuple[str | None, ...]:
-    return (worker.id, worker.region, worker.role)
-
-
-def _next(names: Mapping[str, object], name: str) -> str:
-    known = list(names)
-    return known[(known.index(name) + 1) % len(known)]
+def _status(worker: WorkerMetrics) -> str:
+    return worker_status({"status": worker.status, "cordoned": worker.cordoned})
 
 
 def _percent(number: float | None) -> str:

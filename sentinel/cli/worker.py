@@ -96,9 +96,12 @@ def start(
     )
     if dry_run:
         worker = options.worker
+        with invocation.client() as client:
+            before = client.check_id_is_free(worker.id)
+        place = "" if before is None else f", in the place of {before.incarnation}, which is {before.ground}"
         click.echo(
             f"would start {worker.id} on {invocation.store_url()} with {worker.max_tasks} slots "
-            f"for {', '.join(worker.types) or 'no types'}"
+            f"for {', '.join(worker.types) or 'no task types'}{place}"
         )
         return
     _serve(invocation, settings, Rereading(invocation, given, settings, workshop), options)

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from sentinel.cli.context import Invocation, pass_invocation
-from sentinel.cli.output import Columns, Output, output_option, show_rows
+from sentinel.cli.output import Columns, Output, output_option, show_rows, worker_status
 from sentinel.cli.worker_filters import fits, free_slots, worker_filters
 from sentinel.fleet.board import WorkerRow
 
 _COLUMNS: Columns = {
     "WORKER": "id",
-    "STATUS": "status",
+    "STATUS": worker_status,
     "SLOTS": "max_tasks",
     "ACTIVE": "active_tasks",
     "FREE": "free",
@@ -53,7 +53,7 @@ def capacity(invocation: Invocation, /, output: Output, **filters: Any) -> None:
 def _row(row: WorkerRow) -> dict[str, Any]:
     names = (
         *("id", "status", "max_tasks", "active_tasks", "load", "load_score", "cpu_cores", "memory_mb"),
-        *("region", "role", "types", "capabilities"),
+        *("cordoned", "region", "role", "types", "capabilities"),
     )
     document = row.document()
     return {

@@ -17,13 +17,14 @@ from sentinel.cli.output import (
     show_json,
     show_record,
     show_rows,
+    worker_status,
 )
 from sentinel.cli.values import DURATION, an_id
 from sentinel.cli.worker_filters import fits, worker_filters
 
 _COLUMNS: Columns = {
     "ID": "id",
-    "STATUS": "status",
+    "STATUS": worker_status,
     "TASKS": lambda row: f"{row['active_tasks']}/{row['max_tasks']}",
     "HOST": "hostname",
     "LAST HEARTBEAT": moment("last_heartbeat"),

@@ -12,7 +12,7 @@ from typing import Literal
 
 from sentinel.client.observing import Observing
 from sentinel.errors import Conflict, NotFound, WaitTimeout
-from sentinel.fleet import failover
+from sentinel.fleet import failover, registry
 from sentinel.fleet.failover import Suspect
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.view import View, load_session
@@ -70,25 +70,10 @@ class FailoverCalls(Observing):
         run; what was seen is kept for the next command. Raises `NotFound`, `Conflict` when ``worker`` beats,
         and `WaitTimeout` when it could not be told of everyone in time.
         """
-        started = self._clock.now()
-        first: dict[str, Expected] = {}
-        found: dict[str, Judged] = {}
-        kept, observer = self._sightings()
-        while True:
-            view, registers = self._watch(observer)
-            if worker is not None:
-                _check_registered(view, worker)
-            open_ones = self._judge(view, registers, observer, first, found, worker, dry_run=dry_run)
-            if kept is not None:
-                kept.save(observer.sightings())
-            limit = 0.0 if dry_run else wait
-            over = limit is not None and self._clock.now() - started >= limit
-            if not open_ones or over:
-                break
-            needed = min(judged.needed for judged in open_ones)
-            pause = min(max(needed / _PART, _SHORTEST), _LONGEST)
-            left = pause if limit is None else started + limit - self._clock.now()
-            self._clock.sleep(max(0.0, min(pause, left)))
+        if worker is not None:
+            _check_registered(self.view(), worker)
+        _, observer = self._sightings()
+        found = self._look_until_known(worker, limit=0.0 if dry_run else wait, dry_run=dry_run)
         freed = self._free(
             observer, dead=[one for one in found.values() if one.state == "dead"], dry_run=dry_run
         )
@@ -101,6 +86,40 @@ class FailoverCalls(Observing):
             names = ", ".join(one.worker for one in undecided)
             raise WaitTimeout(f"{names}: whether it is dead takes {longest:.0f} s more of silence to tell")
         return result
+
+    def check_id_is_free(self, worker: str) -> Judged | None:
+        """Look until it is known whether a worker of this id could start now, and take nothing over.
+
+        Gives what is known of a dead predecessor whose place it would take, or None. Raises `WorkerIdInUse`
+        when one beats.
+        """
+        found = self._look_until_known(worker, limit=None, dry_run=True).values()
+        for one in found:
+            if one.state == "alive":
+                living = self.view().incarnations.get(one.incarnation)
+                raise registry.in_use(worker, one.incarnation, living)
+        return next(iter(found), None)
+
+    def _look_until_known(
+        self, worker: str | None, *, limit: float | None, dry_run: bool
+    ) -> dict[str, Judged]:
+        """Look until all is known of every incarnation (of ``worker``), for at most ``limit`` seconds."""
+        started = self._clock.now()
+        first: dict[str, Expected] = {}
+        found: dict[str, Judged] = {}
+        kept, observer = self._sightings()
+        while True:
+            view, registers = self._watch(observer)
+            open_ones = self._judge(view, registers, observer, first, found, worker, dry_run=dry_run)
+            if kept is not None:
+                kept.save(observer.sightings())
+            over = limit is not None and self._clock.now() - started >= limit
+            if not open_ones or over:
+                return found
+            needed = min(judged.needed for judged in open_ones)
+            pause = min(max(needed / _PART, _SHORTEST), _LONGEST)
+            left = pause if limit is None else started + limit - self._clock.now()
+            self._clock.sleep(max(0.0, min(pause, left)))
 
     def _watch(self, observer: Observer) -> tuple[View, Mapping[str, Register]]:
         sent = self._clock.now()

@@ -66,6 +66,10 @@ class WorkerMetrics:
     cpu_percent: float | None
     memory_percent: float | None
     disk_percent: float | None
+    #: Network connections of it and its tasks, by its last beat.
+    connections: int | None
+    #: Whether a person wants it to take nothing new, whatever its status.
+    cordoned: bool
     problem: str | None
 
 
@@ -282,6 +286,8 @@ def _worker(
         cpu_percent=None if session is None else session.cpu_percent,
         memory_percent=None if session is None else session.memory_percent,
         disk_percent=None if session is None else session.disk_percent,
+        connections=None if session is None else session.connections,
+        cordoned=row.cordoned,
         problem=row.problem,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from sentinel.errors import BadRecord, Conflict, NotFound
+from sentinel.errors import BadRecord, Conflict, NotFound, WorkerIdInUse
 from sentinel.fleet import tasks
 from sentinel.fleet.view import View, load
 from sentinel.model import layout
@@ -30,6 +30,15 @@ def predecessor(snapshot: Snapshot, worker_id: str) -> str | None:
         if isinstance(found, Incarnation) and found.kind == "worker" and found.worker == worker_id:
             return found.id
     return None
+
+
+def in_use(worker_id: str, incarnation: str, living: Incarnation | None) -> WorkerIdInUse:
+    """The refusal of a worker whose id another incarnation beats under."""
+    host = "another host" if living is None else living.hostname
+    return WorkerIdInUse(
+        f"worker {worker_id} is running on {host} (incarnation {incarnation}); "
+        "stop it first or choose another --id"
+    )
 
 
 def load_worker(snapshot: Snapshot, worker_id: str) -> Worker | None:

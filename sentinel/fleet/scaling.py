@@ -182,10 +182,10 @@ class _Deciding:
         rules, tasks = self._rules, self._metrics.tasks
         if rules.cpu_percent is not None:
             mean = _mean([worker.cpu_percent for worker in self._here.values()])
-            yield "a mean CPU", mean, rules.cpu_percent, " %"
+            yield "a mean CPU", mean, rules.cpu_percent, "%"
         if rules.memory_percent is not None:
             mean = _mean([worker.memory_percent for worker in self._here.values()])
-            yield "a mean memory", mean, rules.memory_percent, " %"
+            yield "a mean memory", mean, rules.memory_percent, "%"
         if rules.queue is not None:
             yield "a queue", float(tasks.queue_length), float(rules.queue), " tasks"
         if rules.response is not None:

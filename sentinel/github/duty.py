@@ -20,7 +20,7 @@ from sentinel.fleet.duty import Duty, Post
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader
 from sentinel.fleet.why import why
-from sentinel.github import feed, outbox
+from sentinel.github import feed, outbox, retention
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.budget import UNLIMITED, MirrorShare
@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 _FAILURES = 3
 #: Seconds for which it is waited for what GitHub does not tell yet, such as who put a label on an issue.
 PATIENCE = 180.0
+#: Seconds between two looks at what is kept of issues.
+_TIDY = 3_600.0
 #: Tries of a batch of which something moved.
 _TRIES = 3
 #: Shortest pause, in seconds, between two steps that have more to do.
@@ -100,6 +102,7 @@ class IssueDuty(Duty):
         self._merged = Merged(hub, repository, self._tenure, self._clock)
         budget = post.place.budget
         self._governor = budget if isinstance(budget, Governor) else None
+        self._tidy_at = float("-inf")
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
@@ -205,7 +208,19 @@ class IssueDuty(Duty):
             raise
         snapshot = self._store.read()
         self._commit(snapshot, self._merged.look(snapshot, self._rules()))
+        self._tidy()
         return finished
+
+    def _tidy(self) -> None:
+        """See to it that what is kept of issues does not grow for ever."""
+        if self._clock.now() < self._tidy_at:
+            return
+        self._tidy_at = self._clock.now() + _TIDY
+        snapshot = self._store.read()
+        try:
+            self._commit(snapshot, retention.step(snapshot, lambda: self._tenure.guarded(snapshot)))
+        except BadRecord as problem:
+            log.error("nothing of old issues is forgotten: %s", problem)
 
     @property
     def _push_pause(self) -> float:

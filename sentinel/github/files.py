@@ -110,7 +110,11 @@ def withdraw(change: Change, snapshot: Snapshot, path: str, *, wall: float) -> T
         log.error("%s", problem)
     if task is not None and _from(task, path) and not task.ended:
         write_task(change, transitions.cancel(task, wall=wall, reason=f"its file {path} was removed"))
-    change.put(layout.file_key(path), dataclasses.replace(record, blob="", problem=None))
+    if task is None:
+        # With a task it goes when that is pruned, and until then the file may come back.
+        change.delete(layout.file_key(path))
+    else:
+        change.put(layout.file_key(path), dataclasses.replace(record, blob="", problem=None))
     return change.transaction(f"withdraw the file {path}")
 
 

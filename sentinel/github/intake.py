@@ -19,6 +19,7 @@ from sentinel.fleet.view import load_task
 from sentinel.github.block import draft, read_body
 from sentinel.github.commands import Command, command
 from sentinel.github.hub import UNTOLD, Comment, Enquiry, Issue, earlier
+from sentinel.github.past import is_past
 from sentinel.github.records import IssueRecord, OutboxEntry, digest
 from sentinel.github.trust import Policy, Verdict, may_command, may_run, may_start
 from sentinel.model import approval, layout
@@ -114,6 +115,8 @@ class Case:
         """What to write. Raises `Later`, `NotYet`, `BadRecord` for what cannot be read, and store errors."""
         issue = self._look.issue
         if self._stored is None and (issue is None or not issue.labelled or not issue.open):
+            return Decision(transaction=None)
+        if self._stored is None and is_past(self._snapshot, self._look.number):
             return Decision(transaction=None)
         if issue is not None:
             if self._patient and earlier(issue.updated_at, self._record.updated_at):

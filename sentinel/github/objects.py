@@ -188,11 +188,8 @@ class ApiSnapshot(GitSnapshot):
 
     _objects: ApiObjects
 
-    def __init__(self, objects: ApiObjects, commit: str, root: pygit2.Oid) -> None:  # no commit is read
-        self.revision = commit
-        self.commit = pygit2.Oid(hex=commit)
-        self.root = root
-        self._objects = objects
+    def __init__(self, objects: ApiObjects, commit: str, root: pygit2.Oid) -> None:
+        super().__init__(objects, pygit2.Oid(hex=commit), root=root)
 
     def holds(self, path: tuple[str, ...]) -> bool:
         """Whether there is a file at ``path``."""

@@ -88,6 +88,11 @@ def locate(store: str, environ: Mapping[str, str]) -> Place:
     )
 
 
+def check(store: str) -> None:
+    """Raises `BadInput` for a URL that names no repository."""
+    locate(store, {})
+
+
 def _urls(environ: Mapping[str, str]) -> tuple[str, str]:
     api, server = _web_address(environ, API_URL), _web_address(environ, SERVER_URL)
     if api and server:

@@ -38,6 +38,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True,
 _NAMES: dict[type[Any], tuple[str, ...]] = {}
 #: What most values are, and holds nothing.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_NESTING = (dict, list, tuple, Mapping)
 #: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
 _MAX_REASON = 200
 
@@ -128,6 +129,8 @@ def _field_names(kind: type[Any]) -> tuple[str, ...]:
 
 
 def _check_depth(data: bytes) -> None:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
     depth = 0
     for match in _STRUCTURE.finditer(data):
         mark = match.group()
@@ -141,18 +144,21 @@ def _check_depth(data: bytes) -> None:
 
 def _check_keys(value: object, depth: int) -> None:
     # json.dumps would turn True or 1 into a key silently, and would recurse without a limit.
-    if type(value) in _SCALARS:
+    kind = type(value)
+    if kind in _SCALARS:
         return
-    if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
+    if isinstance(value, _NESTING) and depth >= MAX_DEPTH:
         raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict) or (kind is not list and isinstance(value, Mapping)):
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"the key {key!r} is not a text")  # noqa: TRY004 - callers expect one type
-            _check_keys(inner, depth + 1)
+            if type(inner) not in _SCALARS:
+                _check_keys(inner, depth + 1)
     elif isinstance(value, list | tuple):
         for inner in value:
-            _check_keys(inner, depth + 1)
+            if type(inner) not in _SCALARS:
+                _check_keys(inner, depth + 1)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

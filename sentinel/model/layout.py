@@ -12,6 +12,7 @@
 ``github/issues/<n>``  what is known of an issue that asks for a task
 ``github/outbox/<n>``  what has been said on an issue, and what is still to be said
 ``github/files/<h>``   what is known of a file that asks for a task; a hash of its path
+``github/past/<n>``    which issues were dealt with, a bit each
 ``github/seen``        up to when GitHub's lists were read
 ``github/mark``        which commit of the default branch was read last
 ``totals/<worker>``    what the ended incarnations of a worker did together, counted for people
@@ -55,6 +56,7 @@ ASSIGNMENTS = "assignments/"
 ISSUES = "github/issues/"
 OUTBOX = "github/outbox/"
 FILES = "github/files/"
+PAST = "github/past/"
 SEEN = "github/seen"
 MARK = "github/mark"
 #: The lock whose holder deals with issues and files; one peer at a time.
@@ -111,6 +113,11 @@ def outbox_key(number: int) -> str:
 def file_key(path: str) -> str:
     """Where it is kept what is known of a file; a path may hold what no key may."""
     return FILES + hashlib.sha256(path.encode()).hexdigest()[:32]
+
+
+def past_key(part: int) -> str:
+    """Where it is kept which issues of a part of all were dealt with."""
+    return f"{PAST}{part}"
 
 
 def issue_task(number: int) -> str:

@@ -17,9 +17,10 @@ from sentinel.model.codec import Document, Fields, flat
 #: Longest period in seconds that one mark stands for.
 PERIOD = 1_800.0
 #: Into how many periods a short retention is divided at least.
-_PERIODS = 20
-#: Marks that count for nothing: the first may come at once, and a finish may land a while after its decision.
-_SLACK = 2
+_PERIODS = 4
+#: Marks that count for nothing: the first may come at once, and what is decided under one mark may land under
+#: a later one.
+_SLACK = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +35,14 @@ class Terms:
         """Seconds that one mark stands for, on the clock of whoever makes the next."""
         return min(PERIOD, self.seconds / _PERIODS)
 
+    @property
+    def marks(self) -> int:
+        """How many marks there must be after the one that something ended under, before it may go."""
+        return math.ceil(self.seconds / self.period) + _SLACK
+
     def over(self, ended: int, now: int) -> bool:
         """Whether what ended under the mark ``ended`` has been kept for long enough at the mark ``now``."""
-        return now - ended >= math.ceil(self.seconds / self.period) + _SLACK
+        return now - ended >= self.marks
 
 
 class Day(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
 from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
+from sentinel.model.evolve import evolve
 from sentinel.model.line import one_line
 from sentinel.model.origin import Approval, Source, spec_hash
 
@@ -176,7 +177,7 @@ class Task:
         return self.state == "running" and self.fence() == fence
 
     def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
+        return evolve(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         return {
@@ -231,7 +232,8 @@ class Task:
             tx=fields.text("tx"),
             extra=fields.rest(),
         )
-        if max(len(encode(task.args)), len(encode(list(task.positional)))) > MAX_INLINE_BYTES:
+        given = [value for value in (task.args, list(task.positional)) if value]
+        if any(len(encode(value)) > MAX_INLINE_BYTES for value in given):
             raise fields.bad(f"its arguments pass the limit of {MAX_INLINE_BYTES} bytes")
         if key.partition("/")[2] != task.id:
             raise fields.bad(f"it says it is task {task.id!r}")
@@ -273,8 +275,11 @@ def submit(task: Task, *, wall: float, note: str | None = None) -> Task:
 def claim(task: Task, *, worker: str, incarnation: str, wall: float) -> Task:
     """``worker`` takes a pending task to start it at once: the only transition that raises the epoch."""
     _require(task, task.state == "pending" and task.approved, "claimed")
-    task = dataclasses.replace(
+    return with_event(
         task,
+        "claimed",
+        wall,
+        worker=worker,
         state="running",
         owner=worker,
         incarnation=incarnation,
@@ -284,7 +289,6 @@ def claim(task: Task, *, worker: str, incarnation: str, wall: float) -> Task:
         backoff=0.0,
         reason=None,
     )
-    return with_event(task, "claimed", wall, worker=worker)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,13 +308,11 @@ class Ending:
 def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
     """The owner reports how its attempt ended: done, failed, tried again, cancelled, or handed back."""
     _require(task, task.state == "running", "ended")
-    task = dataclasses.replace(task, exit_code=ending.exit_code, log=ending.log)
+    said: dict[str, Any] = {"exit_code": ending.exit_code, "log": ending.log}
     if ending.cause is None:
-        task = dataclasses.replace(
-            task, result=ending.result, result_blob=ending.result_blob, error=None, cancel_requested=None
-        )
-        return _end_run(task, "done", "finished", wall, reason=None)
-    task = _count(task, ending.cause)
+        said |= {"result": ending.result, "result_blob": ending.result_blob, "error": None}
+        return _end_run(task, "done", "finished", wall, reason=None, **said)
+    task = _count(dataclasses.replace(task, **said), ending.cause)
     if task.cancel_requested is not None or ending.cause == "cancelled":
         return _cancelled(task, wall)
     if ending.cause == "drained":
@@ -418,23 +420,33 @@ def _cancelled(task: Task, wall: float) -> Task:
     return _end_run(task, "cancelled", "cancelled", wall, reason=reason)
 
 
-def _end_run(task: Task, state: State, event: str, wall: float, *, reason: str | None) -> Task:
+def _end_run(
+    task: Task, state: State, event: str, wall: float, *, reason: str | None, **changes: Any
+) -> Task:
     if reason is not None:
         reason = one_line(reason, MAX_NOTE)
-    task = dataclasses.replace(
-        task, state=state, finished_at=rfc3339(wall), reason=reason, cancel_requested=None
-    )
-    return with_event(task, event, wall, worker=task.owner, note=reason)
+    changes |= {"state": state, "finished_at": rfc3339(wall), "reason": reason, "cancel_requested": None}
+    return with_event(task, event, wall, worker=task.owner, note=reason, **changes)
 
 
 def with_event(
-    task: Task, event: str, wall: float, *, worker: str | None = None, note: str | None = None
+    task: Task,
+    event: str,
+    wall: float,
+    *,
+    worker: str | None = None,
+    note: str | None = None,
+    **changes: Any,
 ) -> Task:
-    """The task with one more line in its history, which keeps the first and the last `HISTORY_ENDS`."""
+    """The task with ``changes`` and one more line in its history.
+
+    A history keeps the first and the last `HISTORY_ENDS` lines.
+    """
     if note is not None:
         note = one_line(note, MAX_NOTE)
-    line = Event(at=rfc3339(wall), event=event, worker=worker, epoch=task.epoch, note=note)
+    epoch = changes.get("epoch", task.epoch)
+    line = Event(at=rfc3339(wall), event=event, worker=worker, epoch=epoch, note=note)
     history = (*task.history, line)
     if len(history) > 2 * HISTORY_ENDS:
         history = (*history[:HISTORY_ENDS], *history[-HISTORY_ENDS:])
-    return dataclasses.replace(task, history=history)
+    return evolve(task, history=history, **changes)

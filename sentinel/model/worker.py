@@ -193,6 +193,8 @@ class Session:
     #: Memory and disk of its machine that are in use, in percent.
     memory_percent: float = 0.0
     disk_percent: float = 0.0
+    #: Established network connections of the worker and its tasks.
+    connections: int = 0
     #: How far its running attempts say they are, of those that say anything.
     progress: tuple[Report, ...] = ()
 
@@ -221,5 +223,6 @@ class Session:
             counts=Counts.load(fields.counts("counts")),
             memory_percent=fields.seconds("memory_percent", 0.0),
             disk_percent=fields.seconds("disk_percent", 0.0),
+            connections=fields.count("connections", 0),
             progress=load_reports(document.get("progress")),
         )

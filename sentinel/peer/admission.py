@@ -149,12 +149,7 @@ class Admission:
             self._first_seen = (before, version or "")
             return
         if register is not None and register.version != self._first_seen[1]:
-            living = view.incarnations.get(before)
-            host = living.hostname if living is not None else "another host"
-            raise WorkerIdInUse(
-                f"worker {self._worker.id} is running on {host} (incarnation {before}); "
-                "stop it first or choose another --id"
-            )
+            raise registry.in_use(self._worker.id, before, view.incarnations.get(before))
 
 
 def wait_until_joined(

@@ -53,10 +53,11 @@ class Load:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How full the machine is, in percent."""
+    """How full the machine is, in percent, and how many connections this worker has."""
 
     memory_percent: float = 0.0
     disk_percent: float = 0.0
+    connections: int = 0
 
 
 class Beat:

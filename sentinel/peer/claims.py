@@ -77,12 +77,13 @@ class Chooser:
         """Whether any waiting task was to run after that one."""
         return self._backlog.needs(task_id)
 
-    def waiting(self, view: View) -> list[Task]:
+    def waiting(self, view: View, *, ahead: int = 0) -> list[Task]:
         """Tasks that are ready to be taken, in the order of the queue.
 
-        Of a long queue only the first of each kind: more than there are slots cannot be given out now.
+        Of a long queue only the first of each kind: more than there are slots, and ``ahead`` for each worker,
+        cannot be given out now.
         """
-        slots = sum(worker.max_tasks for worker in view.workers.values())
+        slots = sum(worker.max_tasks + ahead for worker in view.workers.values())
         window = _LEAST + _WINDOW * (slots + len(view.workers))
         found = {task.id: task for task in self._backlog.first(window, self._may_choose)}
         for name in hints(view):
@@ -131,8 +132,13 @@ class Chooser:
         ]
         options = self._options
         shared = assign(free, others, options.balancer, options.balancer_options, passed=passed)
-        mine = {task for task, worker in (meant | shared).items() if worker == me}
-        others_turn = {task: who for task, who in (left | meant | shared).items() if who != me}
+        # What somebody who could still begin it was to take at my last look is probably being claimed: that
+        # it is mine by now only says that much has moved since.
+        able = {worker.id for worker in others if worker.free}
+        theirs = self._patience.still(shared, able)
+        turns = left | meant | shared | theirs
+        mine = {task for task, worker in turns.items() if worker == me}
+        others_turn = {task: who for task, who in turns.items() if who != me}
         self._patience.meant(others_turn, waiting, self._reply)
         return self._startable([task for task in waiting if task.id in mine], len(running), slots)
 

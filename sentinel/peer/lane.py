@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -37,6 +36,7 @@ from sentinel.peer.processes import (
 from sentinel.peer.reaper import SLICE, ChildWatch, oom_kills, signal_name
 from sentinel.peer.run.log import LiveLog
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec, StopReason
+from sentinel.peer.run.warm_words import SECRET, end_mark
 from sentinel.peer.usage import Usage
 
 _CHUNK = 1 << 16
@@ -100,9 +100,12 @@ class LaneReaper:
         if self._runs:
             spec = self._runs[0].spec
             self._idle = spec.lane_idle
+            with suppress(OSError):  # each run's log says so, if it has one
+                os.makedirs(os.path.dirname(spec.log_path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
             try:
                 stdio = (self._theirs.fileno(), theirs, theirs)
-                self._main = spawn(spec.argv, spec.env, spec.cwd, stdio, subreaper=True)
+                env = {**spec.env, SECRET: self._secret}
+                self._main = spawn(spec.argv, env, spec.cwd, stdio, subreaper=True)
             except NotStarted as failure:
                 self._cause, self._message = "error", str(failure)
         os.close(theirs)
@@ -195,27 +198,18 @@ class LaneReaper:
             order = json.loads(line)
             match order.pop("op"):
                 case "start":
-                    self._take(RunSpec.from_json(order))
+                    self._take(RunSpec.from_json(order), line)
                 case "stop":
                     self._end_run(order["run"], order["why"], order["grace"])
                 case "recall":
                     self._recall()
         self._feed()
 
-    def _take(self, spec: RunSpec) -> None:
-        message: dict[str, Any] = {
-            "run": spec.run,
-            "env": spec.env,
-            "cwd": spec.cwd,
-            "order": spec.stdin,
-            "progress": spec.progress_path,
-            "secret": self._secret,
-            "lane_runs": spec.lane_runs,
-        }
+    def _take(self, spec: RunSpec, line: bytes) -> None:
         self._runs.append(_Run(spec, self._clock.now()))
         if len(self._runs) == 1:
             self._began()
-        self._unsent.append(json.dumps(message).encode())
+        self._unsent.append(line)
 
     def _feed(self) -> None:
         with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -301,8 +295,7 @@ class LaneReaper:
                 self._keep_output()
 
     def _split(self, run: str) -> bool:
-        mark = f"\0{self._secret} {run}\0".encode()
-        before, found, after = self._unheard.partition(mark)
+        before, found, after = self._unheard.partition(end_mark(self._secret, run))
         if not found:
             return False
         self._append(before)
@@ -399,4 +392,6 @@ def run_as_lane(orders: int, reports: int, clock: Clock) -> None:
     os.setsid()
     become_subreaper()
     name_process("sentinel-lane")
-    LaneReaper(orders, reports, clock, secrets.token_hex(16)).run()
+    from sentinel.entropy import system_random  # what that imports, the supervisor does without
+
+    LaneReaper(orders, reports, clock, f"{system_random().getrandbits(128):032x}").run()

@@ -51,12 +51,6 @@ class Lanes:
         """Runs that wait behind others."""
         return len(self._of) - len(self._runs)
 
-    @property
-    def flowing(self) -> bool:
-        """Whether there is a lane for more of what was seen to be short."""
-        short = any(_middle(seconds) < HORIZON for seconds in self._seconds.values())
-        return short and self.waiting < MOST and bool(self._runs.keys() - self._recalled)
-
     def place(self, run: str, *, slots: int, now: float) -> str:
         """Put a run into a lane: a free one while fewer than ``slots`` lanes are in use, or the shortest."""
         if len(self._runs) < slots:
@@ -118,8 +112,7 @@ class Lanes:
 
     def ahead(self, types: Iterable[str], *, slots: int) -> int:
         """How many of these tasks, in their order, may be claimed beyond what ``slots`` lanes start now."""
-        budget = (slots - len(self._recalled)) * min(HORIZON, max(_TICK, _middle(self._ticks)))
-        usual = {type: max(_RUN, _middle(seconds)) for type, seconds in self._seconds.items()}
+        budget, usual = self._budget(slots), self._usual()
         room, count = MOST - self.waiting, 0
         for type in types:
             budget -= usual.get(type, math.inf)
@@ -127,6 +120,17 @@ class Lanes:
                 break
             count += 1
         return count
+
+    def room(self, slots: int) -> int:
+        """How many tasks at most `ahead` can give, whatever their types are."""
+        shortest = min(self._usual().values(), default=math.inf)
+        return max(0, min(MOST - self.waiting, int(self._budget(slots) / shortest)))
+
+    def _budget(self, slots: int) -> float:
+        return (slots - len(self._recalled)) * min(HORIZON, max(_TICK, _middle(self._ticks)))
+
+    def _usual(self) -> dict[str, float]:
+        return {type: max(_RUN, _middle(seconds)) for type, seconds in self._seconds.items()}
 
 
 def _middle(values: Sequence[float]) -> float:

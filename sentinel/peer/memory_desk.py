@@ -19,6 +19,7 @@ from sentinel.clock import Clock
 from sentinel.errors import BadInput, ClaimLost, SentinelError, StoreError
 from sentinel.fleet.memory_writing import Asked, Ended
 from sentinel.fleet.shared_memory import MemoryOptions, SharedMemory
+from sentinel.model.evolve import evolve
 from sentinel.model.ids import IdSource
 from sentinel.model.memory import Entry
 from sentinel.model.task import Fence
@@ -119,6 +120,8 @@ class MemoryDesk:
         self._mutex = threading.Lock()
         #: Token → claim, and when it was admitted.
         self._admitted: dict[str, tuple[Fence, float]] = {}
+        #: Claim → its token.
+        self._tokens: dict[Fence, str] = {}
         self._over: list[Fence] = []
         self._stopping = False
         #: Whether a watch waits.
@@ -138,11 +141,12 @@ class MemoryDesk:
         token = self._ids.nonce()
         with self._mutex:
             self._admitted[token] = (fence, self._clock.now())
-        return dataclasses.replace(spec, env={**spec.env, SOCKET: str(self._path), TOKEN: token})
+            self._tokens[fence] = token
+        return evolve(spec, env={**spec.env, SOCKET: str(self._path), TOKEN: token})
 
     def dismiss(self, fence: Fence) -> None:
         with self._mutex:
-            self._admitted = {token: known for token, known in self._admitted.items() if known[0] != fence}
+            self._admitted.pop(self._tokens.pop(fence, ""), None)
             if self._opened is not None:
                 self._over.append(fence)
         if self._over:

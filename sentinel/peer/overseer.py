@@ -23,6 +23,7 @@ from sentinel.clock import Event as Wakeup
 from sentinel.peer.run.environment import clean
 from sentinel.peer.run.spec import RunEnd, RunSpec, StopReason
 
+_CHUNK = 1 << 16
 #: Seconds that `SupervisorProcess.close` waits for the supervisor to be done with killing.
 _CLOSE_PATIENCE = 10.0
 
@@ -98,8 +99,8 @@ class Overseer(Protocol):
         is earlier than the one before. Nothing starts before the first call.
         """
 
-    def start(self, spec: RunSpec) -> None:
-        """Run ``spec``; the answer is `Started` or `Refused`, or `Ended` alone when it cannot be started.
+    def start(self, *specs: RunSpec) -> None:
+        """Run ``specs``; each is answered by `Started`, `Refused`, or `Ended` alone when it cannot start.
 
         In a lane it runs after those that were started there before, and is answered by `Ended` or `Refused`.
         """
@@ -162,8 +163,9 @@ class SupervisorProcess:
     def extend(self, deadline: float) -> None:
         self._send({"op": "extend", "deadline": deadline})
 
-    def start(self, spec: RunSpec) -> None:
-        self._send({"op": "start", **spec.to_json()})
+    def start(self, *specs: RunSpec) -> None:
+        # In one piece: the writer is a thread, and waking it for each would cost more than all else.
+        self._send(*({"op": "start", **spec.to_json()} for spec in specs))
 
     def stop(self, run: str, why: StopReason, grace: float) -> None:
         self._send({"op": "stop", "run": run, "why": why, "grace": grace})
@@ -185,8 +187,8 @@ class SupervisorProcess:
         self._reader.join(_CLOSE_PATIENCE)
         self._writer.join(_CLOSE_PATIENCE)
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self._outbox.put(json.dumps(message).encode() + b"\n")
+    def _send(self, *messages: dict[str, Any]) -> None:
+        self._outbox.put(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
     def _write(self) -> None:
         # A thread of its own: a supervisor that is stopped must not stop the beat or the control thread.
@@ -206,13 +208,16 @@ class SupervisorProcess:
         pipe = self._process.stdout
         assert pipe is not None
         event: Event | None = None
+        unread = b""
         with pipe:
-            for line in pipe:
-                if not line.endswith(b"\n"):
-                    break  # killed in the middle of a word
-                event = _event(json.loads(line))
-                self._events.append(event)
-                self._wakeup.set()
+            # What is killed in the middle of a word leaves a line without an end, which says nothing.
+            while data := os.read(pipe.fileno(), _CHUNK):
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    event = _event(json.loads(line))
+                    self._events.append(event)
+                if lines:
+                    self._wakeup.set()
         status = self._process.wait()
         if not isinstance(event, Empty):
             self._events.append(Gone(status))

@@ -36,6 +36,17 @@ class Patience:
                 self._passed.setdefault(name, set()).add(meant.worker)
         return self._passed
 
+    def still(self, assigned: Mapping[str, str], able: AbstractSet[str]) -> dict[str, str]:
+        """Task id → whose it was before, if that was somebody else who is ``able`` and did not let it lie."""
+        return {
+            name: known.worker
+            for name, worker in assigned.items()
+            if (known := self._meant.get(name)) is not None
+            and known.worker != worker
+            and known.worker in able
+            and known.worker not in self._passed.get(name, ())
+        }
+
     def meant(self, intended: Mapping[str, str], waiting: Iterable[Task], now: float) -> None:
         """Take in whose each task is now; ``now`` is when the look was answered."""
         found: dict[str, _Meant] = {}

@@ -326,6 +326,7 @@ class Peer:
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
             planned.settle(outcome)
+        self._work.set_off()
 
     def _send(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if self.rider is None:
@@ -379,10 +380,12 @@ class Peer:
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
         takes = (
-            takes and not self._chooser.nothing_waits and len(self._work.running) < self._options.max_tasks
+            takes
+            and not self._chooser.nothing_waits
+            and (self._work.busy < self._options.max_tasks or self._work.room_ahead > 0)
         )
         calls = self._coordination.calls(view)
-        waiting = self._chooser.waiting(view) if takes or calls else []
+        waiting = self._chooser.waiting(view, ahead=self._work.room_ahead) if takes or calls else []
         if not waiting and not calls:
             return
         workers = [

@@ -40,6 +40,8 @@ class Pruning:
         self._incarnation = incarnation
         self._clock = clock
         self._companions = companions
+        #: The newest mark that was seen, and the state in which it was seen first.
+        self._first_seen = (-1, "")
         #: The mark under which it sweeps, where the sweep is, and whether it came around.
         self._mark = 0
         self._part = 0
@@ -56,6 +58,8 @@ class Pruning:
     def watched(self, snapshot: Snapshot) -> dict[str, str]:
         """The mark, for the observer: its age is how long it was seen unchanged."""
         record = _record(snapshot)
+        if record is not None and record.mark != self._first_seen[0]:
+            self._first_seen = (record.mark, snapshot.revision)
         return {} if record is None or self._options.retention is None else {RETENTION: str(record.mark)}
 
     def act(
@@ -78,7 +82,8 @@ class Pruning:
         if silence >= terms.period:
             turn = failover.turn(view, f"{RETENTION} {record.mark}", self._incarnation)
             late = silence >= terms.period * (1 + turn * _LATER)
-            if late and retention.anything_ended(snapshot):
+            # An idle fleet with nothing to prune counts no time, and writes nothing.
+            if late and (snapshot.revision != self._first_seen[1] or retention.anything_ended(snapshot)):
                 yield retention.make_mark(
                     begin(),
                     record,
@@ -108,6 +113,7 @@ class Pruning:
             self._ages.clear()
             self._due = now
             _drop_days(store, retention.over_days(record, terms))
+            store.keep_small(record.mark - terms.marks)
         if now < self._due or not (self._left or record.condemned):
             return
         parts = iter([(self._part + place) % PARTS for place in range(self._left)])

@@ -38,6 +38,7 @@ from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import Overseer
 from sentinel.peer.peer import Peer, Phase
 from sentinel.peer.reports import reports_of
+from sentinel.peer.seldom import Seldom
 from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.peer.work import Counters, Plan, Work
 from sentinel.store.base import Store
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a stopping daemon tries to reach a store that is away, before it goes without leaving.
 _LEAVE_PATIENCE = 10.0
+#: Seconds for which a look at memory, disk and connections holds: it goes through all processes.
+_ROOM_EVERY = 5.0
 #: Longest pause in seconds between two signs of life to the manager of services.
 _SIGN_OF_LIFE = 20.0
 
@@ -274,7 +277,7 @@ class Service:
             worker=options.worker,
             lease=lease,
             load=lambda: peer.load,
-            room=lambda: self._around.room(self._state_folder),
+            room=Seldom(lambda: self._around.room(self._state_folder), self._clock, every=_ROOM_EVERY),
             reports=functools.partial(reports_of, redactor=options.redactor),
             changed=self._wakeup.set,
         )

@@ -47,7 +47,7 @@ _LAST_WORDS = 0.5
 class _Watched:
     """A reaper, and the runs that it watches over: one, or those of a lane that have not ended, in order."""
 
-    runs: dict[str, RunSpec]
+    runs: dict[str, tuple[RunSpec, bytes]]
     reaper: int
     #: Our ends of its two pipes.
     orders: int
@@ -144,15 +144,17 @@ class Supervisor:
                 case "extend":
                     self._deadline = message["deadline"]
                 case "start":
-                    self._start(message)
+                    self._start(message, line)
                 case "stop":
                     self._stop(message)
                 case "recall":
                     self._order(self._lanes.get(message["lane"]), {"op": "recall"})
                 case "end":
                     self._end_everything("drained")
+        for watched in list(self._lanes.values()):
+            self._send_orders(watched)
 
-    def _start(self, message: dict[str, Any]) -> None:
+    def _start(self, message: dict[str, Any], line: bytes) -> None:
         run = str(message.get("run"))
         if self._ending is not None:
             self._tell("refused", run=run, why="this worker has fenced itself and starts nothing any more")
@@ -162,19 +164,19 @@ class Supervisor:
             self._tell("refused", run=run, why="a run of this name is going on")
         else:
             try:
-                self._begin(RunSpec.from_json(message))
+                self._begin(RunSpec.from_json(message), line)
             except (TypeError, ValueError, OSError) as error:
                 self._tell("refused", run=run, why=f"it cannot be started: {error}")
 
-    def _begin(self, spec: RunSpec) -> None:
-        """Hand a run to its lane, or to a reaper of its own."""
+    def _begin(self, spec: RunSpec, line: bytes) -> None:
+        """Hand a run, which came as ``line``, to its lane, or to a reaper of its own."""
         watched = None if spec.lane is None else self._lanes.get(spec.lane)
         if watched is None:
             watched = self._fork_reaper(spec)
-        watched.runs[spec.run] = spec
+        watched.runs[spec.run] = (spec, line)
         self._runs[spec.run] = watched
         if spec.lane is not None:
-            self._order(watched, {"op": "start", **spec.to_json()})
+            watched.unsent += line + b"\n"
 
     def _fork_reaper(self, spec: RunSpec) -> _Watched:
         their_orders, orders = os.pipe()
@@ -254,7 +256,7 @@ class Supervisor:
             kind = event["event"]
             if kind == "closing":
                 self._close_lane(watched)
-                return
+                break
             if kind == "recalled":
                 for run in event["runs"]:
                     self._run_over(watched, run)
@@ -277,9 +279,9 @@ class Supervisor:
         if self._ending is not None:
             return
         self._forget(watched)
-        for spec in left:
+        for spec, line in left:
             try:
-                self._begin(spec)
+                self._begin(spec, line)
             except OSError as error:
                 self._tell("refused", run=spec.run, why=f"it cannot be started: {error}")
 
@@ -328,7 +330,7 @@ class Supervisor:
         """
         left = list(watched.runs.values())
         self._forget(watched)
-        for place, spec in enumerate(left):
+        for place, (spec, _) in enumerate(left):
             if place and self._ending is None:
                 self._tell("refused", run=spec.run, why="the process that was to run it is gone")
                 continue

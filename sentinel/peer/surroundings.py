@@ -24,6 +24,7 @@ from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import View
 from sentinel.model.worker import Proof
 from sentinel.peer.beat import Room
+from sentinel.peer.connections import connections
 from sentinel.peer.desk import MakeDesk
 from sentinel.peer.host import Host
 from sentinel.peer.memory_desk import open_desk
@@ -110,10 +111,16 @@ def standard_streams() -> tuple[int, int, int]:
 
 
 def machine_room(folder: Path) -> Room:
-    """How full memory is, and the disk that ``folder`` is on; zero for what cannot be read."""
+    """How full memory is, and the disk that ``folder`` is on; zero for what cannot be read.
+
+    With it the connections of this process and all below it.
+    """
     with contextlib.suppress(OSError):
-        disk = psutil.disk_usage(str(folder)).percent
-        return Room(memory_percent=psutil.virtual_memory().percent, disk_percent=disk)
+        return Room(
+            memory_percent=psutil.virtual_memory().percent,
+            disk_percent=psutil.disk_usage(str(folder)).percent,
+            connections=connections(os.getpid()),
+        )
     return Room()
 
 
@@ -130,7 +137,7 @@ class Surroundings:
     pid: Callable[[], int] = os.getpid
     #: Percent of all processors' time that was used since the last call.
     cpu_percent: Callable[[], float] = psutil.cpu_percent
-    #: How full memory and the disk under a folder are.
+    #: How full memory and the disk under a folder are, and the connections of the daemon with its tasks.
     room: Callable[[Path], Room] = machine_room
 
 

@@ -17,6 +17,7 @@ from sentinel.fleet import tasks
 from sentinel.fleet.view import View
 from sentinel.model.codec import flat
 from sentinel.model.counts import Counts
+from sentinel.model.evolve import evolve
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.endings import Outcome, outcome_of
@@ -115,6 +116,8 @@ class Work:
         #: Task → its run, of those that run now.
         self._run_of: dict[str, str] = {}
         self._lanes = Lanes()
+        #: What the overseer is yet to be told to start.
+        self._starting: list[RunSpec] = []
         self._over: list[tuple[_Running, RunEnd]] = []
         self._endings: dict[str, _Known] = {}
         #: Whether the overseer said that no task process is left.
@@ -145,9 +148,9 @@ class Work:
         return len(self._running) - self._lanes.waiting
 
     @property
-    def takes_ahead(self) -> bool:
-        """Whether tasks may be claimed though no slot is free."""
-        return self._lanes.flowing
+    def room_ahead(self) -> int:
+        """How many tasks may be claimed at most beyond the slots that are free."""
+        return self._lanes.room(self._slots)
 
     def ahead(self, types: Iterable[str]) -> int:
         """How many tasks of these types, in their order, may be claimed beyond the slots that are free."""
@@ -180,7 +183,7 @@ class Work:
     # -- running ------------------------------------------------------------------------------------
 
     def start(self, claimed: Task) -> None:
-        """Start an attempt whose claim has landed."""
+        """Start an attempt whose claim has landed; `set_off` follows, for all of them together."""
         fence = claimed.fence()
         try:
             spec = self._plan(claimed)
@@ -195,10 +198,16 @@ class Work:
         name = run.spec.run
         if run.spec.lane is not None:
             lane = self._lanes.place(name, slots=max(1, self._slots), now=self._clock.now())
-            run.spec = dataclasses.replace(run.spec, lane=lane)
+            run.spec = evolve(run.spec, lane=lane)
         self._running[name] = run
         self._run_of[run.fence.task] = name
-        self._overseer.start(run.spec)
+        self._starting.append(run.spec)
+
+    def set_off(self) -> None:
+        """Hand over to the overseer what was to start."""
+        if self._starting:
+            self._overseer.start(*self._starting)
+            self._starting = []
 
     def take_events(self) -> None:
         """Take in what the overseer has to tell, and relieve lanes in which something takes long."""
@@ -229,6 +238,7 @@ class Work:
                 case Gone(status):
                     self.gone = True
                     self._lease.fence(f"its supervisor died (status {status})")
+        self.set_off()
         for lane in self._lanes.held_up(self._clock.now()):
             self._overseer.recall(lane)
 

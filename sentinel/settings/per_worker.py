@@ -204,7 +204,7 @@ class Execution(Section):
         300.0,
         "After how long such a process ends that has nothing to do.",
         json="execution.warmIdleSeconds",
-        env=("WORKER_IDLE_TIMEOUT",),
+        env=("SENTINEL_EXECUTION_WARM_IDLE", "WORKER_IDLE_TIMEOUT"),
         unit="seconds",
         ge=0.1,
         le=86_400,

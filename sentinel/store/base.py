@@ -275,6 +275,13 @@ class Store(ABC):
         """
         return False
 
+    def keep_small(self, mark: int) -> None:  # noqa: ARG002 - for stores whose files are on this host
+        """Begin to tidy up, and return at once; the history may end before the retention's mark ``mark``.
+
+        To be called now and then by one client of all. Does nothing where that is the matter of a server.
+        """
+        return
+
     @abstractmethod
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         """The newest ``limit`` commits, newest first; of those, the ones past the revision ``after``.

@@ -7,6 +7,7 @@ the walk is done here: a handful of commits, as a rule.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Collection, Iterator
 
 import pygit2
@@ -44,6 +45,14 @@ def _walk(repository: pygit2.Repository, head: pygit2.Oid, stop: str) -> Iterato
             if str(parent) not in seen:
                 seen.add(str(parent))
                 todo.append(parent)
+
+
+def is_near(repository: pygit2.Repository, head: pygit2.Oid, wanted: pygit2.Oid, limit: int) -> bool:
+    """Whether ``wanted`` is ``head`` or one of the ``limit`` commits before it."""
+    return any(
+        commit is not None and (commit.id == wanted or wanted in commit.parent_ids)
+        for commit in itertools.islice(_walk(repository, head, ""), limit)
+    )
 
 
 def contains(repository: pygit2.Repository, head: pygit2.Oid, wanted: str) -> bool | None:

@@ -56,6 +56,7 @@ from sentinel.store.repository import (
     signature,
 )
 from sentinel.store.tree import GitSnapshot, path_of, write_tree
+from sentinel.store.upkeep import Helper
 from sentinel.store.watch import Watch
 
 __all__ = ["LocalStore", "create_local", "open_local"]
@@ -95,6 +96,7 @@ class LocalStore(Store):
         fsync: bool = True,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        helper: Helper | None = None,
     ) -> None:
         self._clock = clock if clock is not None else SystemClock()
         self._rng = rng if rng is not None else system_random()
@@ -102,6 +104,7 @@ class LocalStore(Store):
         self._actor = actor
         self.path = path
         self.host_folder: Path = path / PRIVATE
+        self._helper = helper if helper is not None else Helper()
         self._landed: dict[str, str] = {}
         #: Transactions whose fate could not be read → the head that they were built on.
         self._open: dict[str, pygit2.Oid] = {}
@@ -339,6 +342,9 @@ class LocalStore(Store):
             return False
         with self._refs.section():
             return self._refs.remove(artifact_ref(day), pygit2.Oid(hex=version))
+
+    def keep_small(self, mark: int) -> None:
+        self._helper.start(self.path, mark)
 
     def audit(self, limit: int, after: str | None = None) -> list[Entry]:
         return entries(self._repository, self._newest().commit, limit, after)

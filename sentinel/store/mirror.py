@@ -202,6 +202,11 @@ class Mirror:
         """Where the credentials come from; never a value."""
         return self._given.described
 
+    def unwritable(self, error: Exception) -> Unavailable:
+        """The error for objects that could not be written here."""
+        self.objects.broken = isinstance(error, KeyError)
+        return Unavailable(f"cannot write to the mirror {self.path}: {error}; free space there")
+
     def _leave(self) -> None:
         if self._slot is not None:
             self._slot.close()

@@ -34,24 +34,38 @@ class Opener:
     kind: Literal["local", "remote"]
     open: str
     create: str
+    #: Raises `BadInput` for a URL that can name no store, without a look at what is there; None for none.
+    check: str | None = None
 
 
 #: Scheme → opener. A store that another package brings registers itself here.
 OPENERS: dict[str, Opener] = {
-    "file": Opener("local", "sentinel.store.local:open_local", "sentinel.store.local:create_local"),
+    "file": Opener(
+        "local",
+        "sentinel.store.local:open_local",
+        "sentinel.store.local:create_local",
+        "sentinel.store.repository:path_of_url",
+    ),
     **dict.fromkeys(
         ("git+file", "git+ssh", "git+https", "git+http", "git+git"),
-        Opener("remote", "sentinel.store.remote:open_remote", "sentinel.store.remote_init:create_remote"),
+        Opener(
+            "remote",
+            "sentinel.store.remote:open_remote",
+            "sentinel.store.remote_init:create_remote",
+            "sentinel.store.location:locate",
+        ),
     ),
     "github": Opener(
         "remote",
         "sentinel.github.opening:open_git",
         "sentinel.github.opening:create_git",
+        "sentinel.github.place:check",
     ),
     "github+api": Opener(
         "remote",
         "sentinel.github.opening:open_api",
         "sentinel.github.opening:create_api",
+        "sentinel.github.place:check",
     ),
 }
 
@@ -82,6 +96,7 @@ _GITHUB = Extras(
     limits="sentinel.github.access:limits",
     furnish="sentinel.github.furniture:furnish",
     duties="sentinel.github.duty:duties",
+    companions="sentinel.github.retention:companions",
     runners="sentinel.github.runners:open_runners",
 )
 #: Scheme → its extras.
@@ -107,6 +122,13 @@ def scheme_of(url: str) -> str:
         # Not the whole URL: there may be a password in it.
         raise BadInput(f"no store opens {scheme!r} URLs; this version knows {known} and plain paths")
     return scheme
+
+
+def check_url(url: str) -> None:
+    """Raise `BadInput` for a URL that can name no store; nothing is opened or asked."""
+    checking = resolve(OPENERS[scheme_of(url)].check)
+    if checking is not None:
+        checking(url)
 
 
 def kind_of(url: str) -> Literal["local", "remote"]:

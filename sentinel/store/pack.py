@@ -184,11 +184,14 @@ def _put_together(folder: Path, packs: list[Path], *, sync: bool) -> None:
 
 
 def _read(pack: Path) -> dict[bytes, bytes] | None:
-    """The objects of a pack as they stand there; None for one that holds differences, or is gone."""
+    """The objects of a pack as they stand there; None for one that holds differences, is damaged, or gone."""
     try:
-        index, data = pack.with_suffix(".idx").read_bytes(), pack.read_bytes()
-    except FileNotFoundError:
+        return _parse(pack.with_suffix(".idx").read_bytes(), pack.read_bytes())
+    except (FileNotFoundError, struct.error, IndexError):
         return None
+
+
+def _parse(index: bytes, data: bytes) -> dict[bytes, bytes] | None:
     if not index.startswith(_INDEX) or len(data) > _MAX_OFFSET:
         return None
     (number,) = struct.unpack_from(">I", index, 8 + 255 * 4)

@@ -24,6 +24,7 @@ import pygit2
 
 from sentinel.clock import Clock
 from sentinel.errors import OutcomeUnknown, Unavailable
+from sentinel.store.history import is_near
 
 #: How long a ``.lock`` that nobody here noted may stand unchanged before it is taken for a dead one's.
 FOREIGN_LOCK_SECONDS = 10.0
@@ -33,6 +34,9 @@ FLOCK_SECONDS = 1.0
 _FLOCK_SECONDS_IN_ALL = 5.0
 #: An empty lock can be a live one's, between creating and writing it; that takes microseconds.
 _EMPTY_LOCK_SECONDS = 0.02
+
+#: So many commits back a head is looked for first.
+_NEAR = 1_000
 
 #: What no repetition within seconds will cure.
 _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -114,8 +118,12 @@ class Refs:
 
     def contains(self, head: pygit2.Oid, commit: pygit2.Oid) -> bool:
         """Whether ``commit`` is ``head`` or in its history."""
+        # It is near, as a rule. Git's own walk goes by the times of commits, and where somebody's clock was
+        # wrong it goes through all of the history, and past where it begins.
+        if is_near(self._repository, head, commit, _NEAR):
+            return True
         try:
-            return head == commit or self._repository.descendant_of(head, commit)
+            return self._repository.descendant_of(head, commit)
         except (pygit2.GitError, KeyError):
             return False
 

@@ -92,7 +92,8 @@ def _key_at(path: tuple[str, ...]) -> str | None:
 class GitSnapshot(Snapshot):
     """All documents at one commit. Folders are read when they are first asked for.
 
-    ``written`` are the keys in which it differs from the commit ``before`` it, where that is known.
+    ``written`` are the keys in which it differs from the commit ``before`` it, where that is known. With
+    ``root``, the commit's tree, the commit itself need not be here.
     """
 
     def __init__(
@@ -100,12 +101,13 @@ class GitSnapshot(Snapshot):
         objects: Objects,
         commit: pygit2.Oid,
         *,
+        root: pygit2.Oid | None = None,
         before: pygit2.Oid | None = None,
         written: Sequence[str] = (),
     ) -> None:
         self.revision = str(commit)
         self.commit = commit
-        self.root = objects.root(commit)
+        self.root = objects.root(commit) if root is None else root
         self._objects = objects
         self._before = before
         self._written = written

@@ -17,6 +17,7 @@ from typing import Any
 from sentinel.model import layout
 from sentinel.model.codec import Document, encode
 from sentinel.model.lease import GRACE
+from sentinel.model.retention import Terms
 from sentinel.model.task import ENDED
 from sentinel.store.base import Transaction
 from sentinel.testing.checking.leases import LeaseRules
@@ -32,9 +33,9 @@ AT_REST = ENDED | {"awaiting_approval"}
 class Checker:
     """What is told here must be told in the order in which it happened. Every method raises `Violation`."""
 
-    def __init__(self) -> None:
+    def __init__(self, retention: Terms | None = None) -> None:
         self._truth = Truth()
-        self._records = RecordRules(self._truth)
+        self._records = RecordRules(self._truth, retention)
         self._leases = LeaseRules(self._truth)
         self._landed: dict[str, Transaction] = {}
 
@@ -124,7 +125,7 @@ class Checker:
 
     def told_submitted(self, at: float, task: str) -> None:
         """Somebody was told that this task is handed in."""
-        if self._find(task) is None:
+        if self._find(task) is None and task not in self._records.pruned:
             raise Violation("I7", at, f"task {task} was acknowledged and is not there")
 
     def told_result(self, at: float, task: str, run: int, result: object) -> None:
@@ -152,6 +153,7 @@ class Checker:
             "tasks": len(self._records.submitted),
             "claims": len(self._records.claims),
             "results": len(self._records.results),
+            "pruned": len(self._records.pruned),
             "dead": sum(document["state"] == "dead" for document in self._tasks()),
             "incarnations": len(self._truth.lives),
             "transactions": len(self._landed),

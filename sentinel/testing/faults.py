@@ -165,6 +165,9 @@ class FaultyStore(Store):
         self._fault("days")
         return self.inner.days()
 
+    def keep_small(self, mark: int) -> None:
+        self.inner.keep_small(mark)
+
     def drop_day(self, day: str, version: Version) -> bool:
         self._fault("drop_day")
         return self.inner.drop_day(day, version)

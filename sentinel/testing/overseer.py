@@ -39,7 +39,11 @@ class ScriptedOverseer:
         if not self.ended:
             self.deadline = deadline
 
-    def start(self, spec: RunSpec) -> None:
+    def start(self, *specs: RunSpec) -> None:
+        for spec in specs:
+            self._start(spec)
+
+    def _start(self, spec: RunSpec) -> None:
         self.watch()
         if self.ended or self.deadline is None or self._clock.now() >= self.deadline:
             self._events.append(Refused(spec.run, "its incarnation is fenced"))

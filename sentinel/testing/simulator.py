@@ -24,6 +24,7 @@ from pathlib import Path
 
 from sentinel.fleet.patterns import Pattern
 from sentinel.model.lease import LeaseTimes
+from sentinel.model.retention import Terms
 from sentinel.testing.checker import Checker, Violation
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.faults import FAULTS, Misfortune
@@ -44,6 +45,7 @@ from sentinel.testing.simulation.workload import (
     run_guarded,
 )
 
+NEVER_PRUNED = Terms(seconds=1e9, count=1_000_000)
 #: How often peers beat and when they are stale, as people configure it; drawn for each seed.
 _TIMES = (
     LeaseTimes(1.0, 5.0),
@@ -58,6 +60,13 @@ _MEMORY = "/dev/shm"
 _MOST_WATCHERS = 10
 #: Part of the seeds in which the daemons are paced.
 _PACED = 0.25
+#: How long, and how many, ended tasks are kept; drawn for each seed.
+_RETENTIONS = (
+    NEVER_PRUNED,
+    Terms(seconds=600.0, count=1_000),
+    Terms(seconds=800.0, count=1_000),
+    Terms(seconds=900.0, count=20),
+)
 #: Virtual seconds, after the last fault, in which everything must have ended.
 SETTLED_WITHIN = 1_800.0
 
@@ -86,6 +95,8 @@ class SimulationOptions:
     times: LeaseTimes | None = None
     #: Whether limits of the store pace the daemons, in their own way each; None draws it from the seed.
     paced: bool | None = None
+    #: How long ended tasks are kept; None draws it from the seed, `NEVER_PRUNED` keeps them all.
+    retention: Terms | None = None
     #: Whether scripts hold locks, too.
     locks: bool = True
     #: Whether programs keep values in shared memory, too.
@@ -129,7 +140,8 @@ class _Simulation:
         self._times = options.times or rng.choice(_TIMES)
         self._trace = Trace()
         self._baton = Baton(random.Random(f"{seed}/order"), self._trace.switched)
-        self._checker = Checker()
+        retention = options.retention or random.Random(f"{seed}/retention").choice(_RETENTIONS)
+        self._checker = Checker(retention)
         self._weather = Weather(latency=rng.choice(((0.0005, 0.002), (0.005, 0.02), (0.03, 0.08))))
         executions = Executions(self._baton, self._trace, self._checker, random.Random(f"{seed}/tasks"))
         self._universe = Universe(
@@ -164,6 +176,7 @@ class _Simulation:
             poll=self._times.interval,
             slots=options.slots,
             pattern=options.pattern,
+            retention=retention,
             paced=random.Random(f"{seed}/paced").random() < _PACED
             if options.paced is None
             else options.paced,

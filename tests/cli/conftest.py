@@ -158,6 +158,18 @@ class Worked:
             name = layout.session_register(self.incarnation)
             client.store.publish(name, session.document(), ABSENT)
 
+    def leave(self) -> None:
+        """As its daemon does when it is told to stop."""
+        with self.place.client() as client:
+            transactor = client._transactor
+            incarnation = client.view().incarnations[self.incarnation]
+
+            def decide(snapshot: Snapshot) -> tuple[Transaction, None]:
+                view = Reader().view(snapshot)
+                return registry.leave(transactor.change(snapshot), view, incarnation, [], wall=1e9), None
+
+            transactor.transact(decide)
+
     def claim(self, task_id: str) -> None:
         with self.place.client() as client:
             transactor = client._transactor

@@ -193,7 +193,7 @@ def test_a_place_that_is_no_store_is_refused_with_the_remedy(place: Place, kind:
     [
         ("foo://host/path", 78, "file://"),
         ("http//typo", 5, "sentinel init"),
-        ("file://elsewhere/srv/fleet.git", 2, "file:///"),
+        ("file://elsewhere/srv/fleet.git", 78, "file:///"),
         ("memory:", 2, "memory:"),
         ("https://user:secret@host/x", 78, "password"),
     ],

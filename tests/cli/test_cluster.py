@@ -61,7 +61,7 @@ def test_metrics_have_the_fields_of_the_guide(run: Run, place: Place, worked: Wo
     assert (found["tasks"]["queue_length"], found["tasks"]["by_state"]["done"]) == (1, 1)
     assert found["workers"][0].keys() >= {
         *("id", "status", "utilization", "last_heartbeat", "success_rate", "mean_run_seconds"),
-        *("tasks_failed", "cpu_percent", "memory_percent", "disk_percent", "uptime_seconds"),
+        *("tasks_failed", "cpu_percent", "memory_percent", "disk_percent", "connections", "uptime_seconds"),
     }
     lines = run("cluster", "metrics").stdout
     assert "1 pending, 1 done" in lines

@@ -87,6 +87,41 @@ def test_health_is_that_of_the_named_the_configured_or_any_worker_of_the_host(pl
     assert place.run("healthcheck", "--worker", "w9").status == 3
 
 
+def test_a_cordoned_worker_is_in_health(place: Place, worked: Worked) -> None:
+    place.run("workers", "cordon", "w1")
+    assert place.run("healthcheck", "--worker", "w1").status == 0
+    (check,) = [check for check in place.run("doctor", "-o", "json").json if check["check"] == "workers"]
+    assert check["message"] == "1 beat: w1"
+
+
+def test_the_healthcheck_does_not_say_of_a_worker_that_left_that_it_never_beat(
+    place: Place, worked: Worked
+) -> None:
+    worked.leave()
+    ran = place.run("healthcheck", "--worker", "w1")
+    assert (ran.status, "w1 is offline: it left, or was failed over" in ran.said) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["workers", "list"],
+        ["workers", "capacity"],
+        ["cluster", "health"],
+        ["cluster", "metrics"],
+        ["cluster", "top"],
+    ],
+    ids=" ".join,
+)
+def test_the_cordon_of_a_worker_that_is_away_is_seen(
+    place: Place, worked: Worked, command: list[str]
+) -> None:
+    place.run("workers", "cordon", "w1")
+    assert "offline, cordoned" not in place.run(*command).stdout
+    worked.leave()
+    assert "offline, cordoned" in place.run(*command).stdout
+
+
 def test_a_lock_is_acquired_renewed_and_released(run: Run) -> None:
     assert run("locks", "acquire", "x").stdout == "1\n"
     held = run("locks", "acquire", "x")

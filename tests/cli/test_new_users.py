@@ -83,6 +83,36 @@ def test_a_type_without_code_is_a_warning_of_what_checks_the_configuration(
     assert "build, for which there is no code here" in ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--region", ""), ("--types", "A B"), ("--max-tasks", "0"), ("--id", "A B")]
+)
+def test_an_option_with_a_bad_value_is_bad_input(run: Run, option: str, value: str) -> None:
+    assert run("worker", "start", "--dry-run", option, value).status == 2
+
+
+def test_the_same_value_in_the_environment_is_bad_configuration(run: Run) -> None:
+    assert run("worker", "start", "--dry-run", SUPPORTED_TASK_TYPES="A B").status == 78
+
+
+STORES = ["no://x", "github://acme", "git+ssh://host", "file://host/x", "git+https://me:pw@host/x"]
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("command", [["tasks", "list"], ["worker", "start", "--dry-run"]])
+def test_a_store_that_can_be_none_is_bad_configuration_wherever_it_is_named(
+    run: Run, command: list[str], store: str
+) -> None:
+    by_flag = run(*command, "--store", store)
+    by_variable = run(*command, SENTINEL_STORE=store)
+    assert (by_flag.status, by_variable.status) == (78, 78)
+    assert by_flag.said.startswith("flag --store")
+    assert by_variable.said.startswith("environment SENTINEL_STORE")
+
+
+def test_a_dry_start_looks_at_the_store(place: Place, run: Run) -> None:
+    assert run("worker", "start", "--dry-run", "--store", str(place.folder / "none.git")).status == 5
+
+
 @pytest.mark.parametrize("duration", ["0", "0m", "-1", "soon"])
 def test_a_duration_of_nothing_is_refused(run: Run, duration: str) -> None:
     assert run("worker", "start", "--dry-run", f"--duration={duration}").status == 2
@@ -155,6 +185,12 @@ def test_a_section_is_found_by_its_name_in_the_files(run: Run) -> None:
         "memory_sync.conflict_resolution",
         "memory_sync.cache_size",
     ]
+
+
+def test_a_setting_is_found_by_the_part_of_its_name_that_one_remembers(run: Run) -> None:
+    assert run("config", "explain", "retryAttempts", "-o", "json").json["name"] == "locking.retry_attempts"
+    strategy, *_ = run("config", "explain", "loadBalancer").stdout.splitlines()[1:]
+    assert strategy.startswith("load_balancer.strategy")
 
 
 def test_init_refuses_two_places_at_once(place: Place, run: Run) -> None:

@@ -187,6 +187,39 @@ def test_a_refused_change_is_refused_and_its_neighbours_land(
     assert outcomes[1] == Refused("push protection: a secret was found")
 
 
+@pytest.mark.parametrize(("call", "status"), [("make_commit", 422), ("make_tree", 409)])
+def test_a_refusal_that_says_nothing_of_what_is_written_refuses_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch, call: str, status: int
+) -> None:
+    store = client()
+
+    def refuse(*_: object) -> str:
+        raise Declined("GitHub refused it", status, "Parent SHA does not exist")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._git, call, refuse)
+        with pytest.raises(Unavailable):
+            attempt(store, create())
+    landed(store, create())
+
+
+def test_a_read_that_is_refused_after_a_move_does_not_refuse_what_was_moved(
+    bench: ApiBench, client: Client, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, tx = client(), create()
+
+    def refuse(ref: str) -> str:
+        raise Declined("GitHub refused it", 409, "try later")
+
+    proxy.fail(Fault.RESET_AFTER, STATE)
+    with monkeypatch.context() as patch:
+        patch.setattr(store._git, "ref", refuse)
+        with pytest.raises(OutcomeUnknown):
+            attempt(store, tx)
+    assert isinstance(attempt(store, tx), Committed)
+    assert bench.subjects().count("create tasks/a") == 1
+
+
 @pytest.mark.parametrize("fault", UNCLEAR)
 def test_a_beat_whose_reply_is_lost_is_one_beat_f7_f8_f17(client: Client, proxy: Proxy, fault: Fault) -> None:
     store = client()

@@ -28,10 +28,17 @@ def undeclared(
             names = [node.module]
         for name in names:
             top = name.partition(".")[0]
-            if top in sys.stdlib_module_names or top in _OURS:
+            if top in sys.stdlib_module_names or top in _OURS or _stands_beside(source, top):
                 continue
             if not {_normal(provider) for provider in providers.get(top, [])} & set(declared):
                 yield source.violation(node, f"{name} is imported and not declared in pyproject.toml")
+
+
+def _stands_beside(source: Source, module: str) -> bool:
+    """Whether a script imports another file of the scripts."""
+    scripts = ROOT / "scripts"
+    beside = (folder / f"{module}.py" for folder in (scripts, scripts / "benchmark"))
+    return source.path.startswith("scripts/") and any(file.exists() for file in beside)
 
 
 def _normal(name: str) -> str:
@@ -73,6 +80,8 @@ def test_the_tests_import_only_what_the_dev_extra_brings(project: dict[str, obje
     forbid(
         found
         for source in python_sources("tests", "scripts")
+        # The sides of the bench run in an environment of their own, which it makes.
+        if not source.path.startswith("scripts/benchmark/side_")
         for found in undeclared(source, declared, providers)
     )
 

@@ -57,7 +57,7 @@ def test_a_line_that_systemd_would_ignore_is_found(line: str, analyzer: str, tmp
 
 def test_a_bad_configuration_or_a_used_id_is_not_tried_again() -> None:
     unit = (ROOT / "systemd" / "task-sentinel@.service").read_text(encoding="utf-8")
-    assert "\nRestartPreventExitStatus=78 4\n" in unit
+    assert "\nRestartPreventExitStatus=2 4 78\n" in unit
 
 
 def test_a_crash_leaves_the_supervisor_time_to_prove_the_death() -> None:

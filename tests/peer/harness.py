@@ -22,7 +22,7 @@ from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.peer import Peer
-from sentinel.peer.run.spec import RunSpec
+from sentinel.peer.run.spec import ANY_LANE, RunSpec
 from sentinel.peer.work import Counters, Work
 from sentinel.store.base import Store
 from sentinel.store.memory import MemoryFleet, MemoryStore
@@ -44,6 +44,7 @@ class Member:
         store: Store | None = None,
         beat_store: Store | None = None,
         max_tasks: int = 2,
+        warm: bool = False,
         types: tuple[str, ...] = ("work",),
         role: str | None = None,
         region: str | None = None,
@@ -119,6 +120,7 @@ class Member:
             changed=lambda: None,
         )
         self._folder = world.folder
+        self._warm = warm
 
     def _plan(self, task: Task) -> RunSpec:
         return RunSpec(
@@ -128,6 +130,7 @@ class Member:
             cwd="/",
             log_path=str(self._folder / f"{task.id}-{task.epoch}.log"),
             result_path=str(self._folder / f"{task.id}-{task.epoch}.json"),
+            lane=ANY_LANE if self._warm else None,
         )
 
     @property

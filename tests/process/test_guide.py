@@ -175,6 +175,13 @@ def test_geographic_workers_take_what_is_meant_for_their_region(fleet: GuideFlee
     assert [row["id"] for row in json.loads(listed.stdout)] == ["eu-west-worker-001"]
 
 
+def test_a_dry_start_of_a_worker_that_runs_already_is_refused_as_the_start_is(fleet: GuideFleet) -> None:
+    short = {"SENTINEL_HEARTBEAT_INTERVAL": "1", "SENTINEL_HEARTBEAT_STALE_THRESHOLD": "5"}
+    fleet.start_all([guide.HOMOGENEOUS[0]], **short)
+    refused = fleet.run("worker", "start", "--id", "worker-001", "--dry-run", environ=short)
+    assert (refused.returncode, "running on server-1.example.com" in refused.stderr) == (4, True)
+
+
 def test_the_worker_files_of_the_guide_make_the_workers_that_it_describes(
     fleet: GuideFleet, client: Client
 ) -> None:

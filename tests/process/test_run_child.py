@@ -1,4 +1,4 @@
-"""One registered function in a process of its own, run by a real supervisor as the worker would."""
+"""One registered function, in a process of its own or a warm one, run by a real supervisor as by a worker."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def job({parameters}):
 class Job:
     """A function written by a test, and how running it went."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, *, warm: bool) -> None:
         self._trial = trial
+        self._warm = warm
+        self._end: RunEnd | None = None
         self.spec: RunSpec | None = None
 
     def start(self, body: str, parameters: str = "", *positional: object, **args: object) -> RunSpec:
@@ -54,7 +56,7 @@ class Job:
             types={"job": Registered(name="job", function=anything, module="jobs")},
             import_path=(str(ROOT),),
             pass_env=("MARK",),
-            limits=Limits(result=1000, grace=30),
+            limits=Limits(result=1000, grace=30, warm_runs=100 if self._warm else 0),
         )
         environ = {**os.environ, "MARK": self._trial.mark}
         self.spec = plan(task, workshop, folder=self._trial.folder / "logs", environ=environ)
@@ -64,18 +66,22 @@ class Job:
 
     def run(self, body: str, parameters: str = "", *positional: object, **args: object) -> RunEnd:
         """Start it, and wait for its end."""
-        return self._trial.ended(self.start(body, parameters, *positional, **args).run)
+        self._end = self._trial.ended(self.start(body, parameters, *positional, **args).run)
+        return self._end
 
     def stop(self) -> RunEnd:
         """Ask it to end, and wait for its end."""
         assert self.spec is not None
         self._overseer.stop(self.spec.run, "cancelled", 30)
-        return self._trial.ended(self.spec.run)
+        self._end = self._trial.ended(self.spec.run)
+        return self._end
 
     @property
     def left(self) -> dict[str, Any]:
         """What it left as its result; empty when it left nothing."""
         assert self.spec is not None
+        if self._end is not None and self._end.left is not None:
+            return dict(json.loads(self._end.left))
         path = Path(self.spec.result_path or "")
         found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
         return found
@@ -88,9 +94,9 @@ class Job:
         return path.read_text() if path.exists() else ""
 
 
-@pytest.fixture
-def job(trial: Trial) -> Job:
-    return Job(trial)
+@pytest.fixture(params=["cold", "warm"])
+def job(trial: Trial, request: pytest.FixtureRequest) -> Job:
+    return Job(trial, warm=request.param == "warm")
 
 
 # --- results
@@ -210,7 +216,7 @@ def test_a_file_in_the_working_folder_hides_no_standard_module(trial: Trial, job
 def test_a_function_that_looks_for_it_learns_that_it_is_cancelled(trial: Trial, job: Job) -> None:
     look = "while not t.cancelled(): time.sleep(0.01)"
     job.start(f"t = sentinel.current_task()\nt.cancelled()\nprint('up')\n{look}\nreturn 'tidy'")
-    trial.wait_for(lambda: "up" in job.log, "the function")
+    trial.wait_for(lambda: "up\n" in job.log, "the function")
     end = job.stop()
     assert (end.cause, end.exit_code) == ("cancelled", 0)
     assert job.left == {"result": "tidy"}
@@ -218,7 +224,7 @@ def test_a_function_that_looks_for_it_learns_that_it_is_cancelled(trial: Trial, 
 
 def test_a_function_that_does_not_look_is_ended_through_its_finally_blocks(trial: Trial, job: Job) -> None:
     job.start("try:\n    print('up')\n    time.sleep(3600)\nfinally:\n    print('tidied')")
-    trial.wait_for(lambda: "up" in job.log, "the function")
+    trial.wait_for(lambda: "up\n" in job.log, "the function")
     end = job.stop()
     assert (end.cause, end.exit_code) == ("cancelled", 143)
     assert job.log.split() == ["up", "tidied"]

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 
 from sentinel.clock import from_rfc3339
-from sentinel.fleet import failover, locks, registry, tasks
+from sentinel.fleet import failover, locks, registry, retention, tasks
 from sentinel.fleet.observer import Observer, Sighting
 from sentinel.fleet.view import View, load_session
 from sentinel.model import layout
 from sentinel.model import task as model
 from sentinel.model.lease import LeaseTimes, work_limit
+from sentinel.model.retention import Terms
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer import peer
+from sentinel.peer.claims import Chooser
 from sentinel.peer.lease import Lease
 from sentinel.store import transact
 from sentinel.store.base import ABSENT, Expected, Register, Snapshot, Transaction
@@ -249,6 +251,29 @@ def no_alarm_when_the_state_was_moved_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(peer, "log", logging.getLogger("nobody listens"))
 
 
+def pruning_before_retention(patch: pytest.MonkeyPatch) -> None:
+    """Whatever has ended may go."""
+    patch.setattr(Terms, "over", lambda self, ended, now: True)
+
+
+def pruning_of_unfinished_tasks(patch: pytest.MonkeyPatch) -> None:
+    """What is to go is not looked at again: it may not have ended, or run anew."""
+    original = retention.step
+
+    def step(change: Change, snapshot: Snapshot, *others: Any, **more: Any) -> tuple[Transaction | None, int]:
+        active = sorted(snapshot.list(layout.TASKS))
+        if not active:
+            return original(change, snapshot, *others, **more)
+        return change.delete(active[0]).transaction(f"prune {active[0]}"), 0
+
+    patch.setattr(retention, "step", step)
+
+
+def pruning_of_what_is_needed(patch: pytest.MonkeyPatch) -> None:
+    """Nobody asks whether a task that waits was to run after what is pruned."""
+    patch.setattr(Chooser, "needs", lambda self, task_id: False)
+
+
 MUTANTS: Sequence[Mutant] = (
     Mutant(
         name="no fence on finish",
@@ -342,5 +367,29 @@ MUTANTS: Sequence[Mutant] = (
         patch=no_alarm_when_the_state_was_moved_back,
         caught_as=frozenset({"alarm"}),
         options=scenario({"rewind": 1.0}),
+    ),
+    Mutant(
+        name="pruning before retention",
+        patch=pruning_before_retention,
+        caught_as=frozenset({"I7"}),
+        options=scenario({"kill": 1.0}, retention=Terms(seconds=400.0, count=1_000)),
+    ),
+    Mutant(
+        name="pruning of unfinished tasks",
+        patch=pruning_of_unfinished_tasks,
+        caught_as=frozenset({"I7"}),
+        options=scenario({"kill": 1.0}, retention=Terms(seconds=400.0, count=1_000)),
+    ),
+    Mutant(
+        name="pruning of what is needed",
+        patch=pruning_of_what_is_needed,
+        caught_as=frozenset({"I7"}),
+        # Many ended tasks go at once, and many wait for others behind tasks that take long.
+        options=scenario(
+            {"kill": 1.0, "compact": 1.0},
+            retention=Terms(seconds=400.0, count=2),
+            tasks=200,
+            seconds=40.0,
+        ),
     ),
 )

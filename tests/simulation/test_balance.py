@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sentinel.testing.simulation.balance import BalanceOptions, Figures, Order, list_schedule, measure
+from sentinel.testing.simulation.balance import BalanceOptions, Figures, measure
+from sentinel.testing.simulation.mixture import Order, list_schedule
 from sentinel.testing.simulator import SimulationOptions, simulate
 from tests.unit.builders import worker
 

@@ -9,6 +9,7 @@ import pytest
 
 from sentinel.model import layout
 from sentinel.model.lease import GRACE, work_limit
+from sentinel.model.retention import Terms
 from sentinel.store.base import ABSENT, DELETE, Expected, Transaction, Written
 from sentinel.testing.checker import Checker, Sender, Violation
 from sentinel.testing.checking.specification import spec_hash
@@ -20,8 +21,8 @@ LIMIT = work_limit(TTL) + GRACE
 class History:
     """A history that is told to a checker step by step; every step is a right one unless it is changed."""
 
-    def __init__(self) -> None:
-        self.checker = Checker()
+    def __init__(self, retention: Terms | None = None) -> None:
+        self.checker = Checker(retention)
         self.now = 0.0
         self._numbers = 0
         self.seqs: dict[str, int] = {}
@@ -327,12 +328,77 @@ def test_a_run_that_goes_on_after_its_end_is_i8(history: History, state: str) ->
         history.task("t", rev=4, epoch=1)
 
 
-def test_a_task_that_begins_anew_under_its_old_id_is_i8(history: History) -> None:
+#: What the fleet of these tests keeps, in seconds and number.
+KEPT = Terms(seconds=100.0, count=4)
+
+
+@pytest.fixture
+def pruned() -> History:
+    """A history in which ended tasks may be pruned, with one task that has just ended."""
+    history = History(KEPT)
     history.claimed()
     history.task("t", by="inc", state="done", rev=3, epoch=1)
-    history.commit({layout.done_key("t"): DELETE})
-    with violated("I8"):
-        history.task("t")
+    return history
+
+
+def prune(history: History, task: str = "t") -> None:
+    history.commit({layout.done_key(task): DELETE})
+
+
+def test_an_ended_task_that_goes_where_nothing_is_pruned_is_i7(history: History) -> None:
+    history.claimed()
+    history.task("t", by="inc", state="done", rev=3, epoch=1)
+    with violated("I7"):
+        prune(history)
+
+
+def test_an_ended_task_that_is_pruned_before_its_time_is_i7(pruned: History) -> None:
+    pruned.now += KEPT.seconds * 0.85
+    with violated("I7"):
+        prune(pruned)
+
+
+def test_an_ended_task_that_is_pruned_after_its_time_is_not_lost(pruned: History) -> None:
+    pruned.now += KEPT.seconds
+    prune(pruned)
+    assert pruned.checker.counts["pruned"] == 1
+
+
+def test_a_task_that_is_pruned_before_it_has_ended_is_i7(pruned: History) -> None:
+    pruned.task("busy")
+    pruned.now += KEPT.seconds
+    with violated("I7"):
+        pruned.commit({layout.task_key("busy"): DELETE})
+
+
+def test_a_task_that_is_pruned_while_another_is_to_run_after_it_is_i7(pruned: History) -> None:
+    pruned.task("next", after=["t"])
+    pruned.now += KEPT.seconds
+    with violated("I7"):
+        prune(pruned)
+
+
+def test_the_mark_of_the_retention_may_be_written_into_an_ended_task(pruned: History) -> None:
+    pruned.task("t", state="done", rev=4, epoch=1, mark=7)
+
+
+def test_the_mark_of_the_retention_does_not_make_a_task_younger(pruned: History) -> None:
+    pruned.now += KEPT.seconds
+    pruned.task("t", state="done", rev=4, epoch=1, mark=7)
+    prune(pruned)
+    assert pruned.checker.counts["pruned"] == 1
+
+
+def test_a_task_whose_mark_is_written_together_with_something_else_is_i8(pruned: History) -> None:
+    with violated("I1"):
+        pruned.task("t", state="done", rev=4, epoch=1, mark=7, result="another")
+
+
+def test_the_id_of_a_pruned_task_stands_for_another_one_afterwards(pruned: History) -> None:
+    pruned.now += KEPT.seconds
+    prune(pruned)
+    pruned.task("t")
+    assert pruned.checker.counts["pruned"] == 0
 
 
 def test_another_order_than_the_approved_one_is_i9(history: History) -> None:

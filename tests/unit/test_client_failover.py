@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.errors import BadInput, Conflict, NotFound, WaitTimeout
+from sentinel.errors import BadInput, Conflict, NotFound, WaitTimeout, WorkerIdInUse
 from sentinel.store.base import Register
 from tests.unit.stage import PatientStore, Stage
 
@@ -171,3 +171,21 @@ def test_a_worker_that_nobody_knows_is_not_found(stage: Stage) -> None:
         stage.client().fail_over("w9")
     with pytest.raises(BadInput):
         stage.client().fail_over("../w9")
+
+
+def test_an_id_that_nobody_has_is_free(stage: Stage) -> None:
+    assert stage.client().check_id_is_free("w1") is None
+
+
+def test_an_id_under_which_somebody_beats_is_refused_naming_its_host(stage: Stage) -> None:
+    incarnation = stage.join("w1")
+    with pytest.raises(WorkerIdInUse, match=rf"w1 is running on host-of-w1 \(incarnation {incarnation}\)"):
+        stage.client(store=beating(stage, "w1")).check_id_is_free("w1")
+
+
+def test_the_id_of_a_silent_worker_is_free_and_nothing_is_taken_over(stage: Stage) -> None:
+    stage.join("w1")
+    found = stage.client().check_id_is_free("w1")
+    assert found is not None
+    assert (found.state, str(found.ground).split()[0]) == ("dead", "silent")
+    assert live(stage, "w1")

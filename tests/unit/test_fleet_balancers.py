@@ -49,16 +49,22 @@ def test_load_is_a_count_where_capacity_is_not_to_be_considered() -> None:
     assert assign(tasks("a"), workers, least_loaded, {"considerCapacity": False}) == {"a": "w1"}
 
 
-def test_of_equally_loaded_workers_the_one_with_more_slots_is_chosen() -> None:
-    assert assigned(tasks("a"), free("w1", slots=2), free("w2", slots=4)) == {"a": "w2"}
+def test_equally_loaded_workers_get_as_many_of_many_tasks_as_they_have_slots() -> None:
+    workers = [free("w1", slots=2), free("w2", slots=6)]
+    chosen = Counter(assigned([each], *workers)[each.id] for each in tasks(*(f"t{n}" for n in range(1_000))))
+    assert 0.7 <= chosen["w2"] / 1_000 <= 0.8
 
 
-def test_of_equal_workers_the_first_by_id_is_chosen() -> None:
-    assert assigned(tasks("a"), free("w2"), free("w1")) == {"a": "w1"}
+def test_which_of_equal_workers_is_chosen_hardly_depends_on_what_the_others_do() -> None:
+    waiting = tasks(*(f"t{number}" for number in range(200)))
+    crowd = [free(f"w{number}") for number in range(10)]
+    less = [dataclasses.replace(crowd[0], active=1), *crowd[1:]]
+    moved = [each.id for each in waiting if assigned([each], *crowd) != assigned([each], *less)]
+    assert moved == [each.id for each in waiting if assigned([each], *crowd)[each.id] == "w0"]
 
 
 def test_tasks_are_spread() -> None:
-    assert assigned(tasks("a", "b", "c"), free("w1"), free("w2")) == {"a": "w1", "b": "w2", "c": "w1"}
+    assert Counter(assigned(tasks("a", "b", "c", "d"), free("w1"), free("w2")).values()) == {"w1": 2, "w2": 2}
 
 
 def test_only_a_worker_that_runs_the_type_is_chosen() -> None:

@@ -204,9 +204,10 @@ def test_a_lock_has_the_conflicts_that_were_met_at_it(stage: Stage) -> None:
 
 def test_what_the_machine_is_full_of_is_told_by_the_beat(stage: Stage) -> None:
     stage.join("w1")
-    stage.beat("w1", cpu_percent=70.0, memory_percent=81.5, disk_percent=12.0)
+    stage.beat("w1", cpu_percent=70.0, memory_percent=81.5, disk_percent=12.0, connections=3)
     (worker,) = metrics(stage).workers
     assert (worker.cpu_percent, worker.memory_percent, worker.disk_percent) == (70.0, 81.5, 12.0)
+    assert worker.connections == 3
 
 
 def test_a_wall_clock_that_went_back_gives_no_negative_ages(stage: Stage) -> None:

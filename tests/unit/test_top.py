@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.cli.keyboard import split
-from sentinel.cli.top_frame import SHOWS, SORTS, Choice, Surface, bar, forecast_of, frame
+from sentinel.cli.top_choice import SHOWS, SORTS, Choice
+from sentinel.cli.top_frame import Surface, bar, forecast_of, frame
 from sentinel.client.fleetwide import Health
 from sentinel.fleet.health import Limits
 from sentinel.fleet.pacing import ALONE, Forecast, Rhythm, Seen

@@ -71,7 +71,9 @@ def plan(task: Task, workshop: Workshop, *, folder: Path, environ: Mapping[str, 
     is unknown or turned off here, or does not take these arguments.
     """
     name = run_name(task.id, task.epoch)
-    progress = str(folder / f"{name}.progress")
+    # What pathlib makes of the three is dear where tasks are short.
+    stem = f"{folder}/{name}"
+    progress = f"{stem}.progress"
     common: dict[str, Any] = {
         "run": name,
         "cwd": workshop.cwd,
@@ -79,7 +81,7 @@ def plan(task: Task, workshop: Workshop, *, folder: Path, environ: Mapping[str, 
         "grace": workshop.limits.grace,
         "output_limit": workshop.limits.output,
         "process_limit": workshop.limits.processes,
-        "log_path": str(folder / f"{name}.log"),
+        "log_path": f"{stem}.log",
         "progress_path": progress,
     }
     env = {**clean(environ, workshop.pass_env), **_identity(task), context.PROGRESS_FILE: progress}
@@ -95,7 +97,7 @@ def plan(task: Task, workshop: Workshop, *, folder: Path, environ: Mapping[str, 
         )
     if (function := workshop.types.get(task.type)) is not None:
         function.check(task.args, task.positional)
-        result = str(folder / f"{name}.result.json")
+        result = f"{stem}.result.json"
         warm = function.warm and workshop.limits.warm_runs > 0
         program = "sentinel.peer.run.warm" if warm else "sentinel.peer.run.child"
         return RunSpec(

@@ -7,6 +7,7 @@ by `asyncio.run`.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -69,7 +70,7 @@ class Registered:
         Unknown and missing ones are named with the nearest valid one. Types are checked where the
         annotation is one of ``str, int, float, bool, list, dict`` or an optional of these.
         """
-        parameters = inspect.signature(self.function).parameters
+        parameters = _parameters(self.function)
         placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         by_place = [p.name for p in parameters.values() if p.kind in placed]
         rest = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
@@ -241,6 +242,12 @@ def _check_range(
         raise BadInput(f"{what} of the task type {name!r} must be {number} from {least:g} to {most:g}")
 
 
+@functools.lru_cache(maxsize=1024)
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+@functools.lru_cache(maxsize=1024)
 def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(function)

@@ -66,17 +66,27 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """This value as a JSON object."""
-        raw = {field.name: getattr(self, field.name) for field in fields(self)}
+        raw = {name: getattr(self, name) for name in _SPEC}
         return {**raw, "argv": list(self.argv), "env": dict(self.env)}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
         """The value that `to_json` made ``raw`` from. Raises `TypeError` for missing or unknown fields."""
-        spec = cls(**raw)
+        stdio = raw.get("stdio")
+        spec = cls(
+            **{
+                **raw,
+                "argv": tuple(raw.get("argv", ())),
+                "env": dict(raw.get("env", {})),
+                "stdio": None if stdio is None else tuple(stdio),
+            }
+        )
         if not spec.argv:
             raise TypeError("argv is empty")
-        stdio = None if spec.stdio is None else tuple(spec.stdio)
-        return cls(**{**raw, "argv": tuple(spec.argv), "env": dict(spec.env), "stdio": stdio})
+        return spec
+
+
+_SPEC = tuple(field.name for field in fields(RunSpec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +116,12 @@ class RunEnd:
 
     def to_json(self) -> dict[str, Any]:
         """This value as a JSON object."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in _END}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
         """The value that `to_json` made ``raw`` from. Raises `TypeError` for missing or unknown fields."""
         return cls(**raw)
+
+
+_END = tuple(field.name for field in fields(RunEnd))

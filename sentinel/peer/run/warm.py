@@ -1,9 +1,9 @@
 """Runs registered functions one after another: ``python -m sentinel.peer.run.warm``, one *lane* of a worker.
 
-Standard input is a socket that keeps messages apart. Each one that arrives is a run: JSON with ``run``,
-``env``, ``cwd``, ``order`` (as `sentinel.peer.run.child` reads it), ``progress``, ``secret``, ``lane_runs``.
-Each is answered with one: ``run``, ``code``, ``left``, ``files``, ``last``. Before the answer, the run's name
-and the secret go to standard output, so that whoever reads it knows whose output ends there.
+Standard input is a socket that keeps messages apart. Each that arrives is a run, a `RunSpec` as JSON, whose
+``stdin`` is an order as `sentinel.peer.run.child` reads it. Each is answered with one: ``run``, ``code``,
+``left``, ``files``, ``last``. Before the answer, the run's name and a secret go to standard output, so that
+whoever reads it knows whose output ends there.
 
 **What runs share:** the interpreter, the modules and whatever functions leave in them. **What each gets as
 if it were alone:** environment, working folder, handling of SIGTERM, standard streams, arguments, log, and
@@ -25,6 +25,7 @@ from typing import Any
 
 from sentinel.peer.run import child
 from sentinel.peer.run.context import ended_by_sigterm, heed_sigterm
+from sentinel.peer.run.warm_words import SECRET, end_mark
 
 #: Bytes of a message that are read at most; no order is longer.
 MAX_MESSAGE = 4 << 20
@@ -32,16 +33,12 @@ MAX_MESSAGE = 4 << 20
 _MAX_INLINE = 64 * 1024
 
 
-def end_mark(secret: str, run: str) -> bytes:
-    """What stands in the output where that of ``run`` ends."""
-    return f"\0{secret} {run}\0".encode()
-
-
 class Lane:
     """The process: takes one run after another until it is told or has reason to end."""
 
-    def __init__(self, messages: socket.socket) -> None:
+    def __init__(self, messages: socket.socket, secret: str) -> None:
         self._messages = messages
+        self._secret = secret
         self._me = os.getpid()
         self._env = dict(os.environ)
         #: Runs that it has taken.
@@ -57,7 +54,7 @@ class Lane:
             self._taken += 1
             self._become(message["env"], message["cwd"])
             heed_sigterm()
-            order = json.loads(message["order"])
+            order = json.loads(message["stdin"])
             code, blob = child.carry_out(order)
             if os.getpid() != self._me:
                 # The function forked, and its child came back here: the answer is the parent's to give.
@@ -89,7 +86,7 @@ class Lane:
                 with contextlib.suppress(OSError, ValueError):
                     original.flush()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        run, progress = message["run"], message["progress"]
+        run, progress = message["run"], message["progress_path"]
         last = self._taken >= message["lane_runs"] or ended_by_sigterm() or _something_is_left()
         inline = len(blob) <= _MAX_INLINE
         if not inline:
@@ -101,7 +98,7 @@ class Lane:
             "files": not inline or (progress is not None and os.path.exists(progress)),  # noqa: PTH110 - dear
             "last": last,
         }
-        _write_all(1, end_mark(message["secret"], run))
+        _write_all(1, end_mark(self._secret, run))
         self._messages.send(json.dumps(answer).encode())
         return last
 
@@ -131,7 +128,7 @@ def main() -> int:
     os.dup2(null, 0)
     os.close(null)
     heed_sigterm()
-    Lane(messages).run()
+    Lane(messages, os.environ.pop(SECRET)).run()
     return 128 + signal.SIGTERM if ended_by_sigterm() else 0
 
 

@@ -6,17 +6,31 @@ from typing import Any
 
 from sentinel.model import layout
 from sentinel.model.codec import Document
+from sentinel.model.lease import RATE_ERROR
+from sentinel.model.retention import Terms
 from sentinel.model.task import ENDED, WAITING
 from sentinel.store.base import DELETE, Transaction
 from sentinel.testing.checking.specification import spec_hash, spec_of
 from sentinel.testing.checking.truth import EPSILON, Known, Sender, Truth, Violation
 
 
+def _only_marked(before: Document, after: Document) -> bool:
+    """Whether an ended task was given the retention's mark, and nothing else."""
+    differing = {field for field in before.keys() | after.keys() if before.get(field) != after.get(field)}
+    return before["state"] in ENDED and not before.get("mark") and differing <= {"mark", "rev", "tx"}
+
+
 class RecordRules:
     """Judges each transaction that landed, against the state before it."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, retention: Terms | None = None) -> None:
         self._truth = truth
+        #: What the fleet has agreed to keep; None where nothing may be pruned.
+        self._retention = retention
+        #: Task → when its last run ended, for those that have.
+        self._ended_at: dict[str, float] = {}
+        #: Tasks that were pruned, and not handed in again.
+        self.pruned: set[str] = set()
         #: (task, run) → the result that was committed.
         self.results: dict[tuple[str, int], Any] = {}
         #: (task, epoch) → the incarnation whose claim that was.
@@ -98,11 +112,18 @@ class RecordRules:
         if not documents:
             if before is not None and before["state"] not in ENDED:
                 raise self._bad("I7", f"task {name} vanished while {before['state']}: {transaction.note!r}")
+            if before is not None:
+                self._pruned(name, transaction)
             return
         (after,) = documents
         if before is None:
             self._submitted(name, after)
             return
+        if _only_marked(before, after):
+            self._linear(f"task {name}", before, after)
+            return
+        if after["state"] in ENDED:
+            self._ended_at[name] = self._at
         self._result(name, after, transaction)
         self._linear(f"task {name}", before, after)
         self._moved(name, before, after, sender, transaction)
@@ -114,6 +135,27 @@ class RecordRules:
             raise self._bad("I3", f"task {name} begins at rev {after['rev']}, epoch {after['epoch']}")
         self._approved(name, after)
         self.submitted[name] = after
+        if name in self.pruned:
+            # The time in which its id was known is over: this is another task.
+            self.pruned.discard(name)
+            self.results = {run: result for run, result in self.results.items() if run[0] != name}
+
+    def _pruned(self, name: str, transaction: Transaction) -> None:
+        """What has ended goes, after its time or when there are too many, and when nothing needs it."""
+        age = self._at - self._ended_at.get(name, self._at)
+        ended = [key for key in self._truth.documents if key.startswith(layout.DONE)]
+        terms = self._retention
+        # Each period was counted on some machine's clock, and those may be fast. How many there are was
+        # counted while some of them ran anew.
+        if terms is None or (
+            age < terms.seconds * (1 - RATE_ERROR) - EPSILON and len(ended) <= terms.count / 2
+        ):
+            raise self._bad("I7", f"{name} was pruned {age:.3f} s after it ended: {transaction.note!r}")
+        for key, known in self._truth.documents.items():
+            if key.startswith(layout.TASKS) and name in known.document.get("after", ()):
+                raise self._bad("I7", f"{name} was pruned, and {key} is to run after it")
+        self.pruned.add(name)
+        self.submitted.pop(name, None)
 
     def _result(self, name: str, after: Document, transaction: Transaction) -> None:
         if after["state"] != "done":

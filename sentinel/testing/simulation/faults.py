@@ -37,6 +37,7 @@ FAULTS: Mapping[str, float] = {
     "limits": 0.7,
     "garbage": 0.7,
     "credentials": 1.0,
+    "compact": 0.7,
 }
 
 
@@ -254,6 +255,11 @@ class Misfortune:
         self._server.rewind(to)
         self._baton.after(seconds, self._server.repair)
         return f"{'deleted' if to < 0 else f'back to @{to}'} for {seconds:.2f} s"
+
+    def _compact(self) -> str | None:
+        # Nobody is in doubt for so long: whoever was stopped meanwhile is fenced, and decides anew.
+        kept = self._stale * self._rng.uniform(6.0, 12.0)
+        return f"{self._server.compact(kept)} commits older than {kept:.0f} s are forgotten"
 
     def _spell(self, name: str, chance: float) -> str:
         """Let one kind of trouble hold for a while."""

@@ -12,6 +12,7 @@ from sentinel.fleet.duty import MakeDuties, Workplace
 from sentinel.fleet.pacing import Pacing
 from sentinel.fleet.patterns import Pattern
 from sentinel.model.lease import RATE_ERROR, LeaseTimes
+from sentinel.model.retention import Terms
 from sentinel.model.worker import Worker
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
@@ -47,6 +48,7 @@ class Workers:
         slots: int,
         pattern: Pattern = "peer_to_peer",
         paced: bool = False,
+        retention: Terms | None = None,
     ) -> None:
         self._universe = universe
         self._rng = rng
@@ -58,6 +60,7 @@ class Workers:
         self._slots = slots
         self._pattern = pattern
         self._paced = paced
+        self._retention = retention
         #: Worker id → its daemon, alive or not.
         self._running: dict[str, Process] = {}
         self._homes = {f"w{number + 1}": hosts[number % len(hosts)] for number in range(count)}
@@ -131,6 +134,7 @@ class Workers:
             types=(WORK, own_work(worker)),
             plan=partial(make_plan, worker),
             pacing=Whim(self._times, self._poll, process.rng()) if self._paced else None,
+            retention=self._retention,
         )
 
 
@@ -146,6 +150,7 @@ def serve(
     pacing: Pacing | None = None,
     pattern: Pattern = "peer_to_peer",
     region: str | None = None,
+    retention: Terms | None = None,
 ) -> None:
     """Be the worker daemon, until it is told to stop or cannot go on."""
     serve_as(
@@ -167,6 +172,7 @@ def serve(
             poll=poll,
             pacing=pacing,
             pattern=pattern,
+            retention=retention,
         ),
         plan,
     )

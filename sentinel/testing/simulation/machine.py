@@ -46,6 +46,8 @@ class Universe:
     timeout: float
     #: Whether connections are told of changes.
     watched: bool
+    #: Whether a look at the state and the sessions is one exchange, as on a store far away.
+    joined: bool = False
     #: How tasks reach shared memory.
     desk: MakeDesk = lambda **_: NoDesk()
     #: Opens a connection of a process to another store than `server`, whose calls take no time.
@@ -158,6 +160,7 @@ class Process:
             caller=self,
             timeout=universe.timeout if timeout is None else timeout,
             watched=universe.watched,
+            joined=universe.joined,
         )
 
     def surroundings(self) -> Surroundings:

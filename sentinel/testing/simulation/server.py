@@ -46,6 +46,7 @@ class Seen(Snapshot):
     def __init__(self, server: Server, commit: Commit) -> None:
         self.revision = str(commit.revision)
         self.number = commit.revision
+        self._server = server
         self._state = commit.state
         self._version_of = server.version_of
         self._listed = server.listed
@@ -80,7 +81,7 @@ class Seen(Snapshot):
         return ABSENT if data is None else self._version_of(data)
 
     def changed(self, since: Snapshot) -> Iterable[str] | None:
-        if not isinstance(since, Seen) or since.number > self.number:
+        if not isinstance(since, Seen) or not self._server.oldest <= since.number <= self.number:
             return None
         commits = self._history[since.number + 1 : self.number + 1]
         return {key: None for commit in commits for tx in commit.transactions for key in tx.write}
@@ -111,6 +112,8 @@ class Server:
         self.moved: list[Callable[[], None]] = []
         #: The commit that somebody moved the branch back to, -1 when they deleted it; None when all is well.
         self.rewound_to: int | None = None
+        #: The history ends there: what was before is forgotten.
+        self.oldest = 0
 
     def version_of(self, data: bytes) -> str:
         """The version of a document that consists of these bytes."""
@@ -132,7 +135,7 @@ class Server:
     def snapshot(self, lag: float, at_least: int) -> Seen:
         """The newest state, or the one of ``lag`` seconds ago if the reader has not seen a later one."""
         wanted = bisect.bisect_right(self._commit_times, self._baton.now - lag) - 1 if lag else self.revision
-        oldest = max(0, self.revision - _STATES + 1)
+        oldest = max(self.oldest, self.revision - _STATES + 1)
         number = max(wanted, at_least, oldest)
         if self._newest.number != number:
             shown = Seen(self, self.fleet.history[number])
@@ -177,6 +180,21 @@ class Server:
         self.rewound_to = None
         self._trace.note(self._baton.now, "FAULT", "the branch is put back")
         self._tell()
+
+    def compact(self, kept: float) -> int:
+        """Forget the history older than ``kept`` seconds, as a store does; how many commits that were.
+
+        With it goes what is known of the transactions in there: one that is sent again is judged anew.
+        """
+        boundary = bisect.bisect_right(self._commit_times, self._baton.now - kept) - 1
+        for number in range(self.oldest, boundary):
+            commit = self.fleet.history[number]
+            for tx in commit.transactions:
+                self.fleet.landed.pop(tx.id, None)
+            self.fleet.history[number] = Commit(commit.revision, (), {})
+        forgotten = max(0, boundary - self.oldest)
+        self.oldest = max(self.oldest, boundary)
+        return forgotten
 
     def alarm(self) -> Rewound:
         """What whoever saw a newer state gets to hear while the branch is moved back."""

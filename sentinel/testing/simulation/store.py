@@ -71,6 +71,7 @@ class SimulatedStore(Store):
         caller: Caller,
         timeout: float,
         watched: bool,
+        joined: bool,
     ) -> None:
         self._server = server
         self._baton = baton
@@ -83,6 +84,7 @@ class SimulatedStore(Store):
         self._timeout = timeout
         # Otherwise `wait` looks at times, as over a network.
         self.hears = watched
+        self._joined = joined
         self._seen = 0
         self._seen_registers = 0
         #: How many alarms its user had raised when one more became due; None when none is due.
@@ -187,6 +189,19 @@ class SimulatedStore(Store):
         self._seen_registers = max(self._seen_registers, number)
         self._looked_at = at
         return registers
+
+    def look(self) -> tuple[Snapshot, Mapping[str, Register]]:
+        if not self._joined:
+            return super().look()
+
+        def both(lag: float) -> tuple[Seen, float, int, Mapping[str, Register]]:
+            snapshot = self._server.snapshot(lag, self._seen)
+            return snapshot, self._baton.now, *self._server.registers(lag, self._seen_registers)
+
+        snapshot, self._looked_at, number, registers = self._call("look", False, both)
+        self._saw(snapshot.number)
+        self._seen_registers = max(self._seen_registers, number)
+        return snapshot, registers
 
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         if not blobs:

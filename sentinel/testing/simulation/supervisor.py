@@ -330,9 +330,10 @@ class SimulatedOverseer:
         """See `Overseer.extend`."""
         self._send(lambda: self._supervisor.extend(deadline))
 
-    def start(self, spec: RunSpec) -> None:
+    def start(self, *specs: RunSpec) -> None:
         """See `Overseer.start`."""
-        self._send(lambda: self._supervisor.start(spec))
+        for spec in specs:
+            self._send(partial(self._supervisor.start, spec))
 
     def stop(self, run: str, why: StopReason, grace: float) -> None:
         """See `Overseer.stop`."""

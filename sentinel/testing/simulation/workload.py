@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.client import Client, ClientOptions
-from sentinel.errors import SentinelError
+from sentinel.errors import NotFound, SentinelError
 from sentinel.fleet.submission import Declared
 from sentinel.model import layout
 from sentinel.model.task import Task
@@ -192,7 +192,16 @@ class Person:
             if task in self._open:
                 self._open.remove(task)
 
-        self._try(submit)
+        try:
+            submit()
+        except NotFound as error:
+            # What it was to run after was pruned in the meantime.
+            self._process.note(f"given up: {error}")
+            if task in self._open:
+                self._open.remove(task)
+                del self._asked[task]
+        except SentinelError as error:
+            self._process.note(f"{type(error).__name__}: {error}")
 
     def _meddle(self) -> None:
         rng = self._rng
