@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -18,27 +19,26 @@ from sentinel.fleet.duty import Duty, Post
 from sentinel.github import feed, outbox, retention
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
+from sentinel.github.budget import UNLIMITED, MirrorShare
 from sentinel.github.commands import command
 from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
 from sentinel.github.intake import Later, Look
 from sentinel.github.judging import Judging
-from sentinel.github.material import material_of
 from sentinel.github.merged import Merged
-from sentinel.github.mirror import Mirror, records_of
 from sentinel.github.place import locate
+from sentinel.github.purse import Purse
 from sentinel.github.records import OutboxEntry, Seen
 from sentinel.github.tenure import Lost, Tenure
 from sentinel.github.trust import Policy
+from sentinel.github.voice import Said, Voice
 from sentinel.model import layout
 from sentinel.model.redaction import Redactor, secrets_of
 from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
 
 log = logging.getLogger(__name__)
 
-#: Seconds that one step says things before it looks again at what people do.
-_SAYING = 10.0
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
 #: Seconds between two looks at what is kept of issues.
@@ -102,8 +102,15 @@ class IssueDuty(Duty):
         self._hints: set[int] = set()
         #: Why an issue could not be judged in this step.
         self._trouble: StoreError | None = None
-        #: Issues on which something could not be said when it was tried last; the others go first.
-        self._unsaid: set[int] = set()
+        self._voice = Voice(
+            hub,
+            locate(post.place.url, post.place.environ),
+            self._store,
+            self._outbox,
+            Purse(self._mirror_share, self._clock),
+            redactor=self._redactor,
+            clock=self._clock,
+        )
         self._mutex = threading.Lock()
 
     def changed(self, number: int) -> None:
@@ -126,6 +133,7 @@ class IssueDuty(Duty):
             if not self._tenure.begin():
                 return self._pause
             self._seen = None
+            self._voice.begin()
         try:
             return self._step()
         except Lost:
@@ -157,22 +165,23 @@ class IssueDuty(Duty):
         with self._mutex:
             hints, self._hints = self._hints, set()
         finished, self._trouble = True, None
+        looked = False
         if hints or self._clock.now() >= max(self._look_at, self._push_at):
-            began = self._clock.now()
+            began, looked = self._clock.now(), True
             finished = self._look(recognition, hints)
             # While there is more to be said, looks are no more frequent for it where each may be a push.
             self._look_at = began + self._pause if finished and self._push_pause else began
         if isinstance(self._trouble, Limited | Unauthorised):
             raise self._trouble
-        said_all = self._say(recognition)
+        more_in = self._say(recognition, looked=looked)
         if self._trouble is not None:
             # All else is done; this is tried again with growing pauses.
             raise self._trouble
-        if not (finished and said_all):
+        if not finished:
             return _SOON
         if not self._push_pause:
-            return self._pause
-        return max(_SOON, max(self._look_at, self._push_at) - self._clock.now())
+            return max(_SOON, min(self._pause, more_in))
+        return max(_SOON, min(max(self._look_at, self._push_at) - self._clock.now(), more_in))
 
     def _look(self, recognition: outbox.Recognition, hints: set[int]) -> bool:
         """Take in what is new; True when nothing of it is left for another step."""
@@ -208,6 +217,9 @@ class IssueDuty(Duty):
     @property
     def _push_pause(self) -> float:
         return 0.0 if self._governor is None else self._governor.push_pause()
+
+    def _mirror_share(self) -> MirrorShare:
+        return UNLIMITED if self._governor is None else self._governor.mirror_share()
 
     def _since(self) -> Seen:
         if self._seen is None:
@@ -282,10 +294,11 @@ class IssueDuty(Duty):
 
     def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
         """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""
-        if not transactions and not (self._notes.unstored(snapshot) and self._clock.now() >= self._push_at):
+        unstored = self._notes.unstored(snapshot)
+        if not transactions and not (self._notes.pressing and self._clock.now() >= self._push_at):
             return ()
         batch = list(transactions)
-        for entry in self._notes.unstored(snapshot):
+        for entry in unstored:
             change = self._tenure.guarded(snapshot).put(layout.outbox_key(entry.number), entry)
             batch.append(change.transaction(f"said on issue {entry.number}"))
         seen = self._since()
@@ -306,45 +319,25 @@ class IssueDuty(Duty):
         found = self._outbox.amiss(snapshot, news.issues.values(), news.comments)
         self._take_note(snapshot, outbox.without_doubles(self._hub, self._path, recognition, found))
 
-    def _say(self, recognition: outbox.Recognition) -> bool:
-        """Say what is due; False when some of it is left for another step."""
+    def _say(self, recognition: outbox.Recognition, *, looked: bool) -> float:
+        """Say what is due; seconds until there is more of it, infinite when all was said."""
         snapshot = self._store.read()
-        until = self._clock.now() + _SAYING
-        shown: list[OutboxEntry] = []
-        failures = 0
-        due = self._outbox.due(snapshot)
-        due.sort(key=lambda entry: (entry.number in self._unsaid, entry.comment is not None, entry.number))
-        self._unsaid &= {entry.number for entry in due}
-        left = len(due)
+        said = Said()
         try:
-            for entry in due:
-                if self._clock.now() >= until:
-                    break
-                mirror = Mirror(self._hub, self._path, recognition, entry)
-                try:
-                    record, task = records_of(snapshot, entry.number)
-                    mirror.show(snapshot, record, task, material_of(task, self._store, self._redactor))
-                    left -= 1
-                except BadRecord as problem:
-                    log.error("nothing can be said on issue %d: %s", entry.number, problem)
-                    left -= 1
-                except Limited as error:
-                    # What is left is said later, all at once; looking at issues goes on if that is free.
-                    log.warning("what is to be said on GitHub has to wait: %s", error)
-                    left = failures
-                    break
-                except StoreError as error:
-                    self._unsaid.add(entry.number)
-                    failures += 1
-                    if failures >= _FAILURES:
-                        raise
-                    log.warning("issue %d: %s; again later", entry.number, error)
-                finally:
-                    if mirror.entry != entry:
-                        shown.append(mirror.entry)
+            self._voice.say(snapshot, recognition, said)
         finally:
-            self._take_note(snapshot, shown)
-        return left == failures
+            self._take_note(snapshot, said.entries)
+        if looked and math.isinf(said.more_in):
+            self._say_progress(recognition)
+        return said.more_in
+
+    def _say_progress(self, recognition: outbox.Recognition) -> None:
+        said = Said()
+        try:
+            self._voice.say_progress(self._store.read(), recognition, said)
+        finally:
+            # With the next push that is made for something else.
+            self._notes.keep(said.entries, patient=True)
 
     def _take_note(self, snapshot: Snapshot, entries: Sequence[OutboxEntry]) -> None:
         """Keep what is out now. What does not land is found again by its marker."""
