@@ -239,6 +239,8 @@ class Peer:
             self._resend()
             if self._work.store_outputs(self.rider):
                 self._tempo.take_turn()
+        # A turn may be shorter than a look: in a large fleet on a slow store it would be over each time.
+        began = self._my_turn
         sent = self._clock.now()
         view, registers = self._look()
         reply = self._clock.now()
@@ -250,7 +252,7 @@ class Peer:
         if self.phase is Phase.ENDING:
             return
         self._work.stop_unwanted(view)
-        if not self._my_turn:
+        if not began and not self._my_turn:
             self._sweep(view, registers, sent=sent, reply=reply)
             return
         self._decided = True

@@ -176,6 +176,24 @@ def test_a_turn_that_began_during_the_look_is_used(
     assert member.runs == ["t@1"]
 
 
+def test_a_turn_that_ended_during_the_look_is_used(
+    world: World, member: Member, store: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = member.store.look
+
+    def slow_look():  # type: ignore[no-untyped-def]  # as what it stands for
+        found = look()
+        world.clock.advance(TURN.lasts)
+        return found
+
+    world.submit("t")
+    go_to(world, 1.0, member)
+    monkeypatch.setattr(member.store, "look", slow_look)
+    member.peer.tick()
+    member.peer.tick()
+    assert (member.runs, store.pushes) == (["t@1"], 1)
+
+
 def test_the_next_beat_announces_what_was_last_seen(world: World, member: Member, pacing: Paced) -> None:
     def announced() -> tuple[float, float]:
         (register,) = member.store.published().values()
