@@ -79,7 +79,7 @@ class Mirror:
             self._become(said="", shown="", shown_at="")
             raise
         except Missing:
-            self._become(comment=None, said="")
+            self._become(comment=None, said="", shown="", shown_at="")
             return None
         return _stamp(answer.body)
 

@@ -364,6 +364,20 @@ def test_b2_an_approval_of_what_a_lost_edit_may_have_shown_counts_for_nothing(st
     assert stage.task(number).state == "awaiting_approval"
 
 
+def test_b2_an_approval_of_what_stood_in_a_comment_that_was_deleted_counts_for_nothing(stage: Stage) -> None:
+    number = stage.hub.open(GOOD, by="mallory")
+    stage.look()
+    stage.hub.comments.clear()
+    Lossy(stage.hub, "POST .*/comments", times=99)
+    stage.hub.edit(number, OTHER)
+    stage.look(steps=1)
+    assert '"path": "/etc"' in stage.hub.answers(number)[0]
+    stage.hub.edit(number, GOOD)
+    stage.hub.say(number, "/approve", by="alice")
+    stage.look(steps=3)
+    assert stage.task(number).state == "awaiting_approval"
+
+
 def test_an_approval_by_the_command_line_counts_too(stage: Stage) -> None:
     number = stage.hub.open(GOOD, by="mallory")
     stage.look()
