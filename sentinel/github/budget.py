@@ -131,11 +131,6 @@ class IssueCosts:
     #: Requests of showing its task at every step until it is closed, and those of them that write.
     shown: float = 10.0
     writes: float = 9.0
-    #: The same where only its end is shown, because there are more tasks than comments may be made.
-    ended: float = 4.0
-    ended_writes: float = 3.0
-    #: Looks an hour for a folder of files that is not there.
-    folder: float = 12.0
 
 
 API = ApiCosts()
@@ -260,7 +255,7 @@ def forecast(
     news = rounds * _some(ISSUES.news * tasks_an_hour / rounds)
     share = mirror_share(kind, allowed, requests_an_hour(allowed, None))
     contents, shown, writes = _shown(tasks_an_hour, share)
-    requests = ISSUES.folder + ISSUES.round * news + ISSUES.taken * tasks_an_hour + shown
+    requests = ISSUES.round * news + ISSUES.taken * tasks_an_hour + shown
     # A round that finds nothing is free of charge, and a point all the same.
     points = (requests + (rounds - news) + 4 * writes) / 60
     beats = workers * 3600.0 / found.times.interval
@@ -297,13 +292,9 @@ def forecast(
 
 def _shown(tasks_an_hour: float, share: MirrorShare) -> tuple[float, float, float]:
     """Comments, requests, and writes among these, of showing so many tasks an hour."""
-    if tasks_an_hour > share.contents:
-        # As many as there may be comments, and of each its end.
-        requests = min(ISSUES.ended * share.contents, share.requests)
-        return requests / ISSUES.ended, requests, requests * ISSUES.ended_writes / ISSUES.ended
     # What is left out first are the steps between its beginning and its end.
-    requests = min(ISSUES.shown * tasks_an_hour, max(share.requests, ISSUES.ended * tasks_an_hour))
-    return tasks_an_hour, requests, requests * ISSUES.writes / ISSUES.shown
+    requests = min(ISSUES.shown * tasks_an_hour, share.requests)
+    return min(tasks_an_hour, share.contents), requests, requests * ISSUES.writes / ISSUES.shown
 
 
 def _some(expected: float) -> float:
