@@ -15,11 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sentinel.errors import BadRecord, StoreError
-from sentinel.fleet.declared import registered_limits, registered_types
 from sentinel.fleet.duty import Duty, Post
-from sentinel.fleet.submission import Declared
-from sentinel.fleet.view import Reader
-from sentinel.fleet.why import why
 from sentinel.github import feed, outbox, retention
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
@@ -28,7 +24,8 @@ from sentinel.github.commands import command
 from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Case, Decision, Later, Look, NotYet, Rules
+from sentinel.github.intake import Later, Look
+from sentinel.github.judging import Judging
 from sentinel.github.merged import Merged
 from sentinel.github.place import locate
 from sentinel.github.purse import Purse
@@ -38,15 +35,12 @@ from sentinel.github.trust import Policy
 from sentinel.github.voice import Said, Voice
 from sentinel.model import layout
 from sentinel.model.redaction import Redactor, secrets_of
-from sentinel.model.task import Task
 from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
 
 log = logging.getLogger(__name__)
 
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
-#: Seconds for which it is waited for what GitHub does not tell yet, such as who put a label on an issue.
-PATIENCE = 180.0
 #: Seconds between two looks at what is kept of issues.
 _TIDY = 3_600.0
 #: Tries of a batch of which something moved.
@@ -92,7 +86,7 @@ class IssueDuty(Duty):
         self._store = post.transactor.store
         self._clock = post.clock
         self._tenure = Tenure(post)
-        self._reader = Reader()
+        self._judging = Judging(post, self._tenure, options.policy)
         self._notes = outbox.Notes()
         self._outbox = outbox.Outbox(self._notes)
         self._me: int | None = None
@@ -106,8 +100,6 @@ class IssueDuty(Duty):
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
-        #: Issues of which GitHub does not tell yet what a decision turns on → since when, by our clock.
-        self._waiting: dict[int, float] = {}
         #: Why an issue could not be judged in this step.
         self._trouble: StoreError | None = None
         self._voice = Voice(
@@ -147,7 +139,7 @@ class IssueDuty(Duty):
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
-            self._waiting.clear()
+            self._judging.forget()
             self._notes.clear()
             return self._pause
 
@@ -199,7 +191,7 @@ class IssueDuty(Duty):
             self._make_right(recognition, news)
             if finished:
                 # Whoever goes on after us finds those again that have to wait.
-                seen = news.seen_without(self._waiting.keys())
+                seen = news.seen_without(self._judging.waiting)
                 self._seen = dataclasses.replace(seen, rev=self._since().rev, tx=self._since().tx)
             finished = finished and news.whole
         except BaseException:
@@ -207,7 +199,7 @@ class IssueDuty(Duty):
                 self._hints |= hints
             raise
         snapshot = self._store.read()
-        self._commit(snapshot, self._merged.look(snapshot, self._rules()))
+        self._commit(snapshot, self._merged.look(snapshot, self._judging.rules()))
         self._tidy()
         return finished
 
@@ -253,12 +245,9 @@ class IssueDuty(Duty):
             failures: list[StoreError] = []
             for look in looks:
                 try:
-                    decision = self._decide(snapshot, look, ask, waited_for)
+                    decision = self._judging.decide(snapshot, look, ask, waited_for)
                 except Later:
                     later.append(look)
-                    continue
-                except NotYet:
-                    self._waiting.setdefault(look.number, self._clock.now())
                     continue
                 except StoreError as error:
                     # What was decided lands, or a look at more than GitHub answers in a minute never would.
@@ -266,7 +255,6 @@ class IssueDuty(Duty):
                     if isinstance(error, Limited | Unauthorised) or len(failures) >= _FAILURES:
                         break
                     continue
-                self._waiting.pop(look.number, None)
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
@@ -291,71 +279,18 @@ class IssueDuty(Duty):
         for comment in news.comments:
             if command(comment.body) is not None:
                 commands.setdefault(comment.issue, []).append(comment)
-        for number in sorted(issues.keys() | commands.keys() | hints | self._waiting.keys()):
+        for number in sorted(issues.keys() | commands.keys() | hints | self._judging.waiting):
             if number not in issues or number in hints:
                 # A command is heeded on what its issue says now.
                 issues[number] = ask.issue(number)
             yield Look(number=number, issue=issues[number], comments=tuple(commands.get(number, ())))
 
-    def _decide(
-        self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]
-    ) -> Decision | None:
-        try:
-            return self._case(snapshot, look, ask, undecided).decide()
-        except BadRecord as problem:
-            log.error("issue %d is left alone: %s", look.number, problem)
-            return None
-
-    def _case(self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]) -> Case:
-        return Case(
-            self._tenure.guarded(snapshot),
-            snapshot,
-            look,
-            ask=ask,
-            rules=self._rules(),
-            explain=self._explain,
-            nonce=self._post.ids.nonce(),
-            wall=self._clock.wall(),
-            undecided=undecided,
-            patient=self._clock.now() - self._waiting.get(look.number, self._clock.now()) < PATIENCE,
-        )
-
     def _tell_of_refusal(self, look: Look, ask: Enquiry, reason: str) -> None:
         """Whoever opened the issue is told, where that is all there is of it."""
         snapshot = self._store.read()
-        transaction = self._case(snapshot, look, ask, frozenset()).refused(reason)
+        transaction = self._judging.refused(snapshot, look, ask, reason)
         if transaction is not None:
             self._commit(snapshot, [transaction])
-
-    def _rules(self) -> Rules:
-        place = self._post.place
-        return Rules(
-            policy=self._options.policy,
-            types=place.types,
-            registered=self._registered,
-            timeout=place.timeout,
-            retries=place.retries,
-        )
-
-    def _registered(self, snapshot: Snapshot) -> dict[str, Declared]:
-        view = self._reader.view(snapshot)
-        return {
-            name: registered_limits(view, name) or Declared(origin=origin)
-            for name, origin in registered_types(view).items()
-        }
-
-    def _explain(self, task: Task) -> str:
-        view = self._reader.view(self._store.read())
-        place = self._post.place
-        reason = why(
-            task,
-            view,
-            self._store.published(),
-            wall=self._clock.wall(),
-            balancer=place.balancer,
-            options=place.balancer_options,
-        )
-        return reason.text
 
     def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
         """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""
