@@ -131,9 +131,6 @@ class IssueCosts:
     #: Requests of showing its task at every step until it is closed, and those of them that write.
     shown: float = 10.0
     writes: float = 9.0
-    #: The same where only its end is shown, because there are more tasks than comments may be made.
-    ended: float = 4.0
-    ended_writes: float = 3.0
 
 
 API = ApiCosts()
@@ -295,13 +292,9 @@ def forecast(
 
 def _shown(tasks_an_hour: float, share: MirrorShare) -> tuple[float, float, float]:
     """Comments, requests, and writes among these, of showing so many tasks an hour."""
-    if tasks_an_hour > share.contents:
-        # As many as there may be comments, and of each its end.
-        requests = min(ISSUES.ended * share.contents, share.requests)
-        return requests / ISSUES.ended, requests, requests * ISSUES.ended_writes / ISSUES.ended
     # What is left out first are the steps between its beginning and its end.
-    requests = min(ISSUES.shown * tasks_an_hour, max(share.requests, ISSUES.ended * tasks_an_hour))
-    return tasks_an_hour, requests, requests * ISSUES.writes / ISSUES.shown
+    requests = min(ISSUES.shown * tasks_an_hour, share.requests)
+    return min(tasks_an_hour, share.contents), requests, requests * ISSUES.writes / ISSUES.shown
 
 
 def _some(expected: float) -> float:
