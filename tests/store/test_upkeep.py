@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sentinel.errors import Unavailable
 from sentinel.model.layout import STATE_REF
 from sentinel.store import upkeep
 from sentinel.store.base import ABSENT, Store
+from sentinel.store.pack import held
 from sentinel.store.upkeep import beginning_by_mark, beginning_by_number, compact, keep_small, size
 from sentinel.testing.workbench import landed, transaction
 
@@ -182,6 +184,14 @@ def test_a_client_keeps_no_files_open_that_are_gone(local: Any) -> None:
         reader.read().get(f"tasks/t-{number}")
     held = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
     assert len([name for name in held if name.startswith(str(local.path)) and ".pack" in name]) < 160
+
+
+def test_clients_put_no_packs_together_while_the_store_is_packed(local: Any) -> None:
+    with held(local.path / "sentinel" / "tidying", fcntl.LOCK_EX):
+        write(local.client(), 40)
+        during = size(local.path).packs
+    write(local.client(), 1, 40)
+    assert (during >= 40, size(local.path).packs < 40) == (True, True)
 
 
 def test_those_who_commit_meanwhile_lose_nothing(local: Any) -> None:
