@@ -18,6 +18,10 @@ HORIZON = 0.25
 PATIENCE = 2 * HORIZON
 #: Most tasks that wait in all lanes together: they all are handed back when the worker is drained.
 MOST = 512
+#: Seconds that a tick may take for what is claimed in it: a beat waits for the same interpreter.
+_LONGEST_TICK = 0.5
+#: What is learned from fewer claims in a tick says little about what each costs.
+_FEW = 16
 #: How many of the last runs of a type, and of the last ticks, are remembered.
 _REMEMBERED = 15
 #: Shortest time in seconds that a tick or a run is taken to last.
@@ -38,6 +42,9 @@ class Lanes:
         self._seconds: dict[str, deque[float]] = {}
         self._ticks: deque[float] = deque(maxlen=_REMEMBERED)
         self._last_tick: float | None = None
+        #: Seconds for each task that was claimed in one of the last ticks, all that goes with it included.
+        self._costs: deque[float] = deque(maxlen=_REMEMBERED)
+        self._placed = 0
 
     # -- what runs where -------------------------------------------------------------------------------
 
@@ -62,6 +69,7 @@ class Lanes:
             lane = min(flowing, key=lambda name: (len(self._runs[name]), name))
         self._runs[lane].append(run)
         self._of[run] = lane
+        self._placed += 1
         return lane
 
     def over(self, run: str, now: float) -> None:
@@ -108,12 +116,14 @@ class Lanes:
         """A tick begins."""
         if self._last_tick is not None:
             self._ticks.append(now - self._last_tick)
-        self._last_tick = now
+            if self._placed >= _FEW:
+                self._costs.append((now - self._last_tick) / self._placed)
+        self._last_tick, self._placed = now, 0
 
     def ahead(self, types: Iterable[str], *, slots: int) -> int:
         """How many of these tasks, in their order, may be claimed beyond what ``slots`` lanes start now."""
         budget, usual = self._budget(slots), self._usual()
-        room, count = MOST - self.waiting, 0
+        room, count = self._most() - self.waiting, 0
         for type in types:
             budget -= usual.get(type, math.inf)
             if count >= room or budget < 0:
@@ -124,7 +134,12 @@ class Lanes:
     def room(self, slots: int) -> int:
         """How many tasks at most `ahead` can give, whatever their types are."""
         shortest = min(self._usual().values(), default=math.inf)
-        return max(0, min(MOST - self.waiting, int(self._budget(slots) / shortest)))
+        return max(0, min(self._most() - self.waiting, int(self._budget(slots) / shortest)))
+
+    def _most(self) -> int:
+        """How many may wait: where each costs this process much, fewer, so that its ticks stay short."""
+        cost = _middle(self._costs)
+        return MOST if cost * MOST <= _LONGEST_TICK else max(_FEW, int(_LONGEST_TICK / cost))
 
     def _budget(self, slots: int) -> float:
         return (slots - len(self._recalled)) * min(HORIZON, max(_TICK, _middle(self._ticks)))

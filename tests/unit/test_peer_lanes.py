@@ -63,6 +63,16 @@ def test_what_waits_already_leaves_less_room() -> None:
     assert lanes.ahead(["short"] * 100, slots=1) == 1
 
 
+def test_where_each_claim_costs_much_fewer_are_taken_so_that_ticks_stay_short() -> None:
+    lanes = lanes_of(seconds=0.00001)
+    for number in range(50):
+        lanes.place(str(number), slots=1, now=1.0)
+        lanes.over(str(number), 1.0)
+    lanes.ticked(2.0)
+    lanes.ticked(2.25)
+    assert lanes.ahead(["short"] * 500, slots=1) < 50
+
+
 def test_a_lane_with_a_long_run_is_relieved_once() -> None:
     lanes = Lanes()
     for name in ("long", "a"):
