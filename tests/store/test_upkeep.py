@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -42,9 +43,11 @@ def age_objects(path: Path) -> None:
     """Make every object look as if it were two days old."""
     old = time.time() - TWO_DAYS
     for file in (path / "objects").rglob("*"):
-        if file.is_file():
-            file.chmod(0o644)
-            os.utime(file, (old, old))
+        # A client may put packs together meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if file.is_file():
+                file.chmod(0o644)
+                os.utime(file, (old, old))
 
 
 def git(path: Path, *arguments: str) -> str:
