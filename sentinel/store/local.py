@@ -49,6 +49,7 @@ from sentinel.store.repository import (
     ALIVE,
     FILES,
     PRIVATE,
+    TIDYING,
     check_fleet,
     create_local,
     open_repository,
@@ -131,7 +132,7 @@ class LocalStore(Store):
     def _connect(self, *, sync: bool) -> None:
         self._repository = open_repository(self.path)
         self._closing.callback(lambda: self._repository.free())
-        pack = PackWriter(self.path / "objects" / "pack", sync=sync)
+        pack = PackWriter(self.path / "objects" / "pack", sync=sync, tidying=self.host_folder / TIDYING)
         self._objects = Objects(self._repository, pack=pack)
         alive = self.host_folder / ALIVE
         with self._writing():

@@ -15,6 +15,7 @@ ones go.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import struct
@@ -41,8 +42,10 @@ _MAX_OFFSET = (1 << 31) - 1
 class PackWriter:
     """Collects objects and writes them together into ``folder``, the repository's ``objects/pack``."""
 
-    def __init__(self, folder: Path, *, sync: bool) -> None:
+    def __init__(self, folder: Path, *, sync: bool, tidying: Path | None = None) -> None:
         self._folder = folder
+        #: A file that is locked while packs go; None where nobody else makes them go.
+        self._tidying = tidying
         self._sync = sync
         self._objects: dict[bytes, bytes] = {}
 
@@ -63,7 +66,22 @@ class PackWriter:
         """Put packs together if there are many of a size. What is in the way of that is left for others."""
         with contextlib.suppress(OSError, ValueError):
             for crowd in _crowds(self._folder):
-                _put_together(self._folder, crowd, sync=self._sync)
+                if self._tidying is None:
+                    _put_together(self._folder, crowd, sync=self._sync)
+                    continue
+                with held(self._tidying, fcntl.LOCK_SH | fcntl.LOCK_NB):
+                    _put_together(self._folder, crowd, sync=self._sync)
+
+
+@contextlib.contextmanager
+def held(file: Path, how: int) -> Iterator[None]:
+    """Hold the `flock` of a file, taken in the way ``how``. Raises `BlockingIOError`."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _header(kind: int, size: int) -> bytes:

@@ -28,6 +28,8 @@ from sentinel.store.tree import GitSnapshot, path_of, write_tree
 PRIVATE = "sentinel"
 #: In it, the folder of the proof-of-death files.
 ALIVE = "alive"
+#: In it, the file that is locked while packs of objects go.
+TIDYING = "tidying"
 #: Where the peers of a fleet beat, as its record says: in files beside the repository, or in refs that
 #: other hosts see. Peers that look into different places would take each other for dead.
 FILES = "files"

@@ -27,6 +27,8 @@ from sentinel.errors import Unavailable
 from sentinel.model.layout import STATE_REF
 from sentinel.store.base import notes
 from sentinel.store.git_process import installed_git
+from sentinel.store.pack import held
+from sentinel.store.repository import PRIVATE, TIDYING
 
 #: What a store may grow by, in bytes, beyond twice what was left of it the last time.
 GROWTH = 64 << 20
@@ -117,8 +119,14 @@ def size(path: Path) -> Size:
 def compact(path: Path, beginning: str | None) -> None:
     """Let the history begin at a commit (None: where it does), and drop what nothing reaches any more.
 
-    Raises `Unavailable`; then the store is as whole as it was.
+    Clients put no packs together meanwhile: git gives up when one goes that it has seen. Raises
+    `Unavailable`; then the store is as whole as it was.
     """
+    with held(path / PRIVATE / TIDYING, fcntl.LOCK_EX):
+        _compact(path, beginning)
+
+
+def _compact(path: Path, beginning: str | None) -> None:
     if beginning is not None:
         # The only line: the state's is the only history that is longer than a day's artifacts.
         temporary = path / "shallow.sentinel"
@@ -156,7 +164,7 @@ class Turn:
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[Turn | None]:
     """The turn at the store at ``path``, nobody else's inside; None while somebody else has it."""
-    descriptor = os.open(path / "sentinel" / "upkeep", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path / PRIVATE / "upkeep", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -70,13 +70,13 @@ def test_two_peers_share_the_work_without_conflicts(world: World) -> None:
 
 def test_a_task_that_its_assignee_does_not_claim_is_taken_by_another(world: World) -> None:
     slow, quick = world.member("a", max_tasks=1), world.member("b", max_tasks=1)
-    world.submit("t")
+    world.submit("u")  # the lot gives it to a
     quick.peer.tick()
     assert quick.runs == []
     world.clock.advance(2.0)
     slow.beat.beat()
     quick.peer.tick()
-    assert quick.runs == ["t@1"]
+    assert quick.runs == ["u@1"]
 
 
 def test_an_automatic_retry_waits_for_its_backoff(world: World) -> None:
