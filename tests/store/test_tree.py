@@ -125,13 +125,24 @@ def test_a_record_that_is_a_symbolic_link_is_unreadable(local: Any) -> None:
         snapshot.get("tasks/link")
 
 
+def _file_of(repository: Path, oid: str) -> Path:
+    """The file of one object, once all objects have files of their own."""
+    for pack in (repository / "objects" / "pack").glob("*.pack"):
+        data = pack.read_bytes()
+        for file in pack.parent.glob(f"{pack.stem}.*"):
+            file.unlink()
+        unpack = ["git", "-C", str(repository), "unpack-objects", "-q"]
+        subprocess.run(unpack, input=data, check=True)
+    return repository / "objects" / oid[:2] / oid[2:]
+
+
 def test_a_record_whose_content_is_lost_is_unreadable_and_the_others_are_not(local: Any) -> None:
     store = local.client()
     landed(
         store, transaction({"tasks/a": ABSENT, "tasks/b": ABSENT}, {"tasks/a": {"n": 1}, "tasks/b": {"n": 2}})
     )
     oid = store.read().version("tasks/a")
-    (local.path / "objects" / oid[:2] / oid[2:]).unlink()
+    _file_of(local.path, oid).unlink()
     snapshot = local.client().read()
     assert sorted(snapshot.list("tasks/")) == ["tasks/a", "tasks/b"]
     with pytest.raises(BadRecord, match="missing or damaged"):
@@ -143,7 +154,7 @@ def test_a_record_whose_content_is_damaged_is_unreadable(local: Any) -> None:
     store = local.client()
     landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {"n": 1}}))
     oid = store.read().version("tasks/a")
-    blob = local.path / "objects" / oid[:2] / oid[2:]
+    blob = _file_of(local.path, oid)
     blob.chmod(0o644)
     blob.write_bytes(b"not zlib")
     with pytest.raises(BadRecord):
@@ -154,7 +165,7 @@ def test_a_lost_folder_is_one_sentence_that_names_the_object_and_fsck(local: Any
     store = local.client()
     landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {"n": 1}}))
     oid = str(tree_of(local.path)["tasks"].id)
-    (local.path / "objects" / oid[:2] / oid[2:]).unlink()
+    _file_of(local.path, oid).unlink()
     with pytest.raises(Unavailable, match=f"{oid}.*fsck"):
         list(local.client().read().list("tasks/"))
 
