@@ -125,17 +125,6 @@ def test_a_record_that_is_a_symbolic_link_is_unreadable(local: Any) -> None:
         snapshot.get("tasks/link")
 
 
-def _file_of(repository: Path, oid: str) -> Path:
-    """The file of one object, once all objects have files of their own."""
-    for pack in (repository / "objects" / "pack").glob("*.pack"):
-        data = pack.read_bytes()
-        for file in pack.parent.glob(f"{pack.stem}.*"):
-            file.unlink()
-        unpack = ["git", "-C", str(repository), "unpack-objects", "-q"]
-        subprocess.run(unpack, input=data, check=True)
-    return repository / "objects" / oid[:2] / oid[2:]
-
-
 def test_a_record_whose_content_is_lost_is_unreadable_and_the_others_are_not(local: Any) -> None:
     store = local.client()
     landed(
