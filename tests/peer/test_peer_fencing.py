@@ -151,9 +151,10 @@ def test_a_silent_peer_is_taken_over_after_w_and_not_before(world: World) -> Non
 
 
 def test_a_peer_that_beats_keeps_its_tasks_for_ever(world: World) -> None:
-    busy, other = world.member("busy"), world.member("other")
+    busy = world.member("busy")
     world.submit("t")
     world.settle(busy)
+    other = world.member("other")
     world.pass_time(60.0, busy, other)
     assert world.task("t").owner == "busy"
     assert world.task("t").epoch == 1
