@@ -66,9 +66,10 @@ def line(case: Case, figures: Figures) -> str:
     """One line of the table."""
     waits = " / ".join(f"{figures.waits[name]:.0f}" for name in ("critical", "high", "normal", "low"))
     idle = "" if figures.idle_after_kill is None else f"{figures.idle_after_kill:.1f}"
+    freed = "" if figures.freed_after_kill is None else f"{figures.freed_after_kill:.1f}"
     return (
         f"| {case[0]} | {figures.ratio:.3f} | {figures.conflict_rate:.4f} | {waits} | "
-        f"{figures.overtaken} | {figures.at_home:.2f} | {idle} |"
+        f"{figures.overtaken} | {figures.at_home:.2f} | {idle} | {freed} |"
     )
 
 
@@ -81,8 +82,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
     given = parser.parse_args()
-    print("| strategy | pattern | makespan | conflicts | mean wait | overtaken | at home | idle after kill |")
-    print("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |", flush=True)
+    print("| strategy | pattern | makespan | conflicts | mean wait | overtaken | at home | idle | freed |")
+    print("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
     kept = True
     with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
         for case, figures in pool.imap(run, cases(given)):

@@ -64,8 +64,9 @@ def main() -> int:
 def measure(hub: GitHub, kind: Kind, workers: int, tasks: float, minutes: float) -> dict[str, float | str]:
     """The figures of one fleet: metered, and predicted."""
     told = forecast(kind, BASE, workers=workers, tasks_an_hour=tasks, allowed=Allowance())
-    # Two rounds of beats, so that everybody knows how many they are.
-    gathering = max(15.0, 3 * told.rhythm.times.interval / 60.0)
+    # They join one after another; and two rounds of beats, so that everybody knows how many they are.
+    joining = 1.2 * workers * told.rhythm.joins / 60.0
+    gathering = max(15.0, joining + 3 * told.rhythm.times.interval / 60.0)
     found = bill(hub, Economy(workers=workers, tasks_an_hour=tasks, minutes=minutes, gathering=gathering))
     return {
         "kind": kind,

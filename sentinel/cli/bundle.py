@@ -12,6 +12,7 @@ import io
 import json
 import os
 import platform
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,13 +42,16 @@ Look into it before you send it to anybody.
 def write_bundle(invocation: Invocation, checks: Sequence[Check], place: Path) -> None:
     """Write the bundle; nothing is left behind when that fails.
 
-    Raises `BadInput` when there is such a file already, and `OSError`.
+    Raises `BadInput` when there is such a file already or it cannot be made, and `OSError`.
     """
     if place.exists():
         raise BadInput(f"{place} exists already; name a file that does not")
     redactor = Redactor(_secrets(invocation))
     part = place.with_name(f".{place.name}.{os.getpid()}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadInput(f"{place} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
             for name, content in _contents(invocation, checks):
@@ -107,9 +111,7 @@ def _fleet(client: Client) -> Mapping[str, Callable[[], Any]]:
 
 def _versions() -> dict[str, Any]:
     needed = importlib.metadata.requires("task-sentinel") or []
-    names = sorted(
-        {requirement.split(";")[0].split("[")[0].rstrip("<>=!~. 0123456789,") for requirement in needed}
-    )
+    names = sorted({found[0] for text in needed if (found := re.match(r"[A-Za-z0-9._-]+", text))})
     packages = {}
     for name in names:
         try:

@@ -91,7 +91,10 @@ class MemoryWriter:
         expired: Expired,
         stats: Stats,
         written: Callable[[], None],
+        stretched: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        # Seconds that something may have to wait besides, through nobody's fault.
+        self._stretched = stretched
         self._transactor = transactor
         # Called when something may have landed: what was read before may be older.
         self._written = written
@@ -230,7 +233,7 @@ class MemoryWriter:
             counted=self._count,
             found=found,
             waited=0.0 if pending.since is None else clock.now() - pending.since,
-            limit=LATE * self._interval,
+            limit=LATE * max(self._interval, self._stretched()),
             over=pending.writes_over,
         )
         if transaction is not None:

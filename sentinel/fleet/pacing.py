@@ -58,6 +58,10 @@ class Rhythm:
     beat: Turn | None = None
     #: When it may push a change of the state; None for at any time.
     push: Turn | None = None
+    #: Least seconds between two joins to the fleet; zero where everybody may join at once.
+    joins: float = 0.0
+    #: Least seconds between two writes of shared memory by this worker's tasks, where those have no turns.
+    errands: float = 0.0
 
     def next_beat(self, announced: float, wall: float) -> float:
         """Seconds to wait after a beat that announced the interval ``announced``.
@@ -91,6 +95,8 @@ class Seen:
     place: int
     #: Beats a minute of live incarnations that are no workers (``locks run``).
     other_beats: float = 0.0
+    #: Whether others have joined lately, so that more may be about to.
+    gathering: bool = False
 
 
 #: The fleet of a worker that has not looked yet.
@@ -135,11 +141,16 @@ class Budget(Pacing, Protocol):
 
 def seen(view: View, incarnation: str) -> Seen:
     """The fleet of the worker that is ``incarnation`` now."""
-    workers = sorted(live.id for live in view.incarnations.values() if live.kind == "worker")
+    living = (live for live in view.incarnations.values() if live.kind == "worker")
+    # Whoever joins comes behind all others, whose turns stay where they are.
+    workers = [live.id for live in sorted(living, key=lambda live: (live.started_at, live.id))]
     others = (live.interval for live in view.incarnations.values() if live.kind != "worker")
+    if incarnation not in workers:
+        # It is about to be one of them, behind all others.
+        workers.append(incarnation)
     return Seen(
-        workers=max(1, len(workers)),
-        place=workers.index(incarnation) if incarnation in workers else len(workers),
+        workers=len(workers),
+        place=workers.index(incarnation),
         other_beats=math.fsum(60.0 / interval for interval in others if interval > 0),
     )
 

@@ -9,6 +9,7 @@ from sentinel.errors import BadRecord, Conflict, NotFound, WorkerIdInUse
 from sentinel.fleet import tasks
 from sentinel.fleet.view import View, load
 from sentinel.model import layout
+from sentinel.model.door import Door
 from sentinel.model.task import Ending, Fence, end_attempt
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.store.base import ABSENT, Snapshot, Transaction
@@ -48,8 +49,16 @@ def load_worker(snapshot: Snapshot, worker_id: str) -> Worker | None:
         return None
 
 
-def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarnation) -> Transaction:
-    """Register ``worker`` and make ``incarnation`` live.
+def door(snapshot: Snapshot) -> Door:
+    """Who joined last, as far as that is kept and can be read."""
+    found = load(snapshot, layout.DOOR, Door.load)
+    return found if isinstance(found, Door) else Door()
+
+
+def join(
+    change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarnation, *, one_by_one: bool = False
+) -> Transaction:
+    """Register ``worker`` and make ``incarnation`` live; ``one_by_one`` bounces if another joins meanwhile.
 
     To be decided only when `predecessor` is None. Expects the worker's record as read and the predecessor's
     incarnation gone, so of two daemons that join under one id at once one is refused.
@@ -67,6 +76,9 @@ def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarn
     change.put(layout.worker_key(worker.id), worker)
     change.put(layout.incarnation_key(incarnation.id), incarnation)
     change.expect_absent(layout.incarnation_key(incarnation.id))
+    if one_by_one:
+        passed = dataclasses.replace(door(snapshot), worker=worker.id, at=incarnation.started_at)
+        change.put(layout.DOOR, passed)
     return change.transaction(f"join {worker.id} on {_one_word(worker.hostname)} as {incarnation.id}")
 
 

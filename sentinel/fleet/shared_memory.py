@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sentinel.errors import BadRecord, SentinelError
 from sentinel.fleet import memory
@@ -44,11 +44,17 @@ class MemoryOptions:
 class SharedMemory:
     """See the module. ``observer`` times the silence of entries with a TTL.
 
+    ``stretched`` gives the seconds that what is queued may have to wait where pushes have turns.
+
     Every method that reads or writes raises `StoreError` when the store cannot serve.
     """
 
     def __init__(
-        self, transactor: Transactor, options: MemoryOptions, observer: Observer | None = None
+        self,
+        transactor: Transactor,
+        options: MemoryOptions,
+        observer: Observer | None = None,
+        stretched: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._transactor = transactor
         self._options = options
@@ -66,6 +72,7 @@ class SharedMemory:
             transactor,
             policy=options.policy,
             interval=options.interval,
+            stretched=stretched,
             expired=lambda name, snapshot, entry: self._silent(name, snapshot.version(name), entry),
             stats=self.stats,
             written=self._forget_snapshot,
@@ -179,6 +186,10 @@ class SharedMemory:
     def _silent(self, name: str, version: Expected, entry: Entry) -> bool:
         """Whether this process has seen the entry unchanged for its TTL."""
         return entry.ttl > 0 and self._observer.silence(name, version) >= entry.ttl
+
+    def queued(self, namespace: str, key: str) -> bool:
+        """Whether a write of this key is queued, which lands before it is read."""
+        return self._writer.queued(layout.memory_key(namespace, key))
 
     # -- writing -------------------------------------------------------------------------------------
 

@@ -297,8 +297,10 @@ class Api:
         if meaning == "declined":
             return Declined(f"GitHub refused {what} ({answer.status}){said}", answer.status, answer.reason)
         kind = "no JSON" if answer.status < 400 else str(answer.status)
-        text = f"{what} was answered with {kind} by {self.place.host} or by something on the way{said}"
-        return Unavailable(text) if method == "GET" else OutcomeUnknown(f"{text}; it may have been done")
+        text = f"{what} was answered with {kind} by {self.place.api_url} or by something on the way{said}"
+        if method == "GET":
+            return Unavailable(f"{text}; {self.place.remedy}" if answer.status < 500 else text)
+        return OutcomeUnknown(f"{text}; it may have been done")
 
     def _refusal(self, answer: Answer, what: str, said: str) -> str:
         if answer.status == 401:
@@ -314,7 +316,9 @@ class Api:
         what = f"{method} {urlsplit(url).path.lstrip('/')}"
         name = type(error).__name__
         if method == "GET" or _never_sent(error):
-            return Unavailable(f"{self.place.host} cannot be reached for {what} ({name}); try again")
+            return Unavailable(
+                f"{self.place.api_url} cannot be reached for {what} ({name}); {self.place.remedy}"
+            )
         return OutcomeUnknown(f"{what} got no answer ({name}); it may have been done")
 
 

@@ -55,6 +55,8 @@ class Blobs:
         self._attempts = attempts
         #: The day's ref → where our last commit left it.
         self._artifacts: dict[str, str] = {}
+        #: The commit that holds what was stored last.
+        self.kept_in: str | None = None
         #: Blobs that GitHub did not show → when that was seen first.
         self._missed: dict[str, float] = {}
 
@@ -97,6 +99,7 @@ class Blobs:
             verdict = self._git.create(ref, sha) if parent is None else self._git.advance(ref, sha)
             if verdict.moved is Moved.DONE:
                 self._artifacts = {ref: sha}
+                self.kept_in = sha
                 return
             now = self._git.ref(ref)
             if verdict.moved is Moved.DECLINED and now == parent:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from sentinel.fleet.pacing import Forecast, Rhythm, Seen, Turn
@@ -42,12 +43,21 @@ _LOOK_SHARE = 1 / 3
 _LOOK_TAKES = 0.5
 #: Longest interval between two beats that is announced, whatever is left of the hour, in seconds.
 LONGEST_INTERVAL = 3600.0
+#: Part of the pushes that joins get while a fleet gathers, for which the turns make room; what one join is.
+_JOIN_SHARE, _JOIN_PUSHES = 1 / 3, 2.0
+#: Part of the points that joins get where everything is a request, and what one join costs of them.
+_JOIN_POINTS_SHARE, _JOIN_POINTS = 1 / 3, 40.0
 #: Part of the pushes that intake and mirror get, which have no turns.
 _ISSUE_PUSHES = 1 / 6
 #: Part of the hour that intake gets at most.
 _INTAKE_SHARE = 0.2
+#: Parts of the hour that showing tasks gets, and that showing how far they are gets besides.
+_MIRROR_SHARE: Mapping[Kind, float] = {"github": 0.7, "github+api": 0.2}
+_PROGRESS_SHARE = 0.1
 #: Part of the hour that beats and looks get on ``github+api``; the other is for the work itself.
 _ROUNDS_SHARE = 0.5
+#: Part of it that writes of shared memory get there at most.
+_MEMORY_SHARE = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,20 @@ class Credit:
     remaining: float
     #: Seconds until the hour begins anew.
     reset_in: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorShare:
+    """What showing tasks on GitHub may cost in an hour."""
+
+    requests: float
+    #: Comments that are made.
+    contents: float
+    #: Requests besides, for telling how far running tasks are.
+    progress: float
+
+
+UNLIMITED = MirrorShare(requests=math.inf, contents=math.inf, progress=math.inf)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +126,14 @@ class IssueCosts:
     news: float = 10.0
     #: Rounds in which something of it is stored.
     stored: float = 4.5
-    #: Requests of taking in one issue, and of showing its task until it is closed.
-    task: float = 11.0
-    #: Those of them that write, and those that create content.
+    #: Requests of taking in one issue.
+    taken: float = 1.0
+    #: Requests of showing its task at every step until it is closed, and those of them that write.
+    shown: float = 10.0
     writes: float = 9.0
-    contents: float = 1.0
-    #: Looks an hour for a folder of files that is not there.
-    folder: float = 12.0
+    #: The same where only its end is shown, because there are more tasks than comments may be made.
+    ended: float = 4.0
+    ended_writes: float = 3.0
 
 
 API = ApiCosts()
@@ -133,17 +158,19 @@ def rhythm(
     """How one worker goes on. ``base`` are the configured times, which are never shortened."""
     if kind == "github":
         return _by_turns(base, seen, allowed)
-    return _by_requests(base, seen, requests_an_hour(allowed, credit))
+    joins = 60.0 * _JOIN_POINTS / (_JOIN_POINTS_SHARE * allowed.points_a_minute)
+    return dataclasses.replace(_by_requests(base, seen, requests_an_hour(allowed, credit)), joins=joins)
 
 
 def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
     looks = _LOOK_SHARE * allowed.reads_a_second
     poll = max(_LOOK_PAUSE, seen.workers / looks)
     planned = PLANNED_PUSHES * allowed.pushes_a_minute
-    # Sessions of `locks run` beat as their users wish; they never get more than half.
-    a_minute = max(planned / 2, planned - seen.other_beats)
-    if math.isinf(a_minute):
+    if math.isinf(planned):
         return Rhythm(times=base, poll=poll)
+    joining = _JOIN_SHARE * allowed.pushes_a_minute
+    # Sessions of `locks run` beat as their users wish; they, and joins, never get more than half.
+    a_minute = planned / 2 if seen.gathering else max(planned / 2, planned - seen.other_beats)
     turn = 60.0 / a_minute
     every = turn * max(seen.workers, _SHORTEST_ROUND)
     times = stretched(base, every)
@@ -156,6 +183,7 @@ def _by_turns(base: LeaseTimes, seen: Seen, allowed: Allowance) -> Rhythm:
         poll=poll,
         beat=Turn(every=times.interval, offset=times.interval * mine + _BEAT * turn, lasts=0.05 * turn),
         push=Turn(every=every, offset=every * mine, lasts=_CHANGE * turn),
+        joins=60.0 * _JOIN_PUSHES / joining,
     )
 
 
@@ -168,12 +196,19 @@ def _by_requests(base: LeaseTimes, seen: Seen, an_hour: float) -> Rhythm:
     return Rhythm(
         times=times,
         poll=max(times.interval, base.poll(remote=True)),
+        errands=_errands(seen.workers, an_hour),
         beat=Turn(
             every=times.interval,
             offset=times.interval * seen.place / seen.workers,
             lasts=times.interval / seen.workers / 2,
         ),
     )
+
+
+def _errands(workers: int, an_hour: float) -> float:
+    """Seconds between two writes of shared memory by one of so many workers, all of which read it then."""
+    each = API.commit + workers * API.moved
+    return min(3600.0 * workers * each / max(_MEMORY_SHARE * an_hour, 1.0), LONGEST_INTERVAL)
 
 
 def stretched(base: LeaseTimes, interval: float) -> LeaseTimes:
@@ -198,10 +233,13 @@ def intake_pause(allowed: Allowance, an_hour: float) -> float:
     return max(push_pause(allowed), min(3600.0 * ISSUES.round / most, LONGEST_INTERVAL))
 
 
-def mirror_pause(allowed: Allowance) -> float:
-    """Least seconds between two creations of content, on average; updates that come sooner become one."""
-    a_second = PLANNED * min(allowed.contents_an_hour / 3600.0, allowed.contents_a_minute / 60.0)
-    return 0.0 if math.isinf(a_second) else 1.0 / a_second
+def mirror_share(kind: Kind, allowed: Allowance, an_hour: float) -> MirrorShare:
+    """What showing tasks may cost when ``an_hour`` requests may be planned with."""
+    return MirrorShare(
+        requests=_MIRROR_SHARE[kind] * an_hour,
+        contents=PLANNED * min(allowed.contents_an_hour, 60.0 * allowed.contents_a_minute),
+        progress=_PROGRESS_SHARE * an_hour,
+    )
 
 
 def forecast(
@@ -218,9 +256,11 @@ def forecast(
     found = rhythm(kind, base, seen, allowed)
     rounds = 3600.0 / max(intake_pause(allowed, requests_an_hour(allowed, None)), 1.0)
     news = rounds * _some(ISSUES.news * tasks_an_hour / rounds)
-    requests = ISSUES.folder + ISSUES.round * news + ISSUES.task * tasks_an_hour
+    share = mirror_share(kind, allowed, requests_an_hour(allowed, None))
+    contents, shown, writes = _shown(tasks_an_hour, share)
+    requests = ISSUES.round * news + ISSUES.taken * tasks_an_hour + shown
     # A round that finds nothing is free of charge, and a point all the same.
-    points = (requests + (rounds - news) + 4 * ISSUES.writes * tasks_an_hour) / 60
+    points = (requests + (rounds - news) + 4 * writes) / 60
     beats = workers * 3600.0 / found.times.interval
     state = tasks_an_hour * (2 + outputs)
     if found.push is not None:
@@ -248,9 +288,20 @@ def forecast(
         reads_a_second=looks / 3600 if by_git else 0.0,
         requests_an_hour=requests,
         points_a_minute=points,
-        contents_an_hour=min(ISSUES.contents * tasks_an_hour, 3600.0 / max(mirror_pause(allowed), 1e-9)),
+        contents_an_hour=contents,
         limits=dataclasses.asdict(allowed),
     )
+
+
+def _shown(tasks_an_hour: float, share: MirrorShare) -> tuple[float, float, float]:
+    """Comments, requests, and writes among these, of showing so many tasks an hour."""
+    if tasks_an_hour > share.contents:
+        # As many as there may be comments, and of each its end.
+        requests = min(ISSUES.ended * share.contents, share.requests)
+        return requests / ISSUES.ended, requests, requests * ISSUES.ended_writes / ISSUES.ended
+    # What is left out first are the steps between its beginning and its end.
+    requests = min(ISSUES.shown * tasks_an_hour, max(share.requests, ISSUES.ended * tasks_an_hour))
+    return tasks_an_hour, requests, requests * ISSUES.writes / ISSUES.shown
 
 
 def _some(expected: float) -> float:

@@ -14,6 +14,7 @@ from sentinel.github.block import EXAMPLE
 from sentinel.github.markdown import as_json, block, code, plain
 from sentinel.github.records import IssueRecord
 from sentinel.model.origin import spec_hash, spec_of
+from sentinel.model.progress import MAX_REPORT, Report
 from sentinel.model.redaction import Redactor
 from sentinel.model.task import Event, Task
 
@@ -57,6 +58,10 @@ class Material:
     result: Any = None
     #: The log of the last ended attempt as it is stored; None when there is none to show.
     log: bytes | None = None
+    #: Where people read that log whole; None where it is on no page.
+    log_page: str | None = None
+    #: How far the running attempt says it is; None when it said nothing.
+    report: Report | None = None
 
 
 def compose(marker: str, record: IssueRecord, task: Task | None, material: Material) -> str:
@@ -89,6 +94,9 @@ def _task(record: IssueRecord, task: Task, material: Material) -> Iterator[str]:
         yield f"It is being cancelled: {plain(redactor.text(task.cancel_requested))}."
     if task.ended and task.reason and task.state != "done":
         yield f"Reason: {plain(redactor.text(task.reason))}"
+    if task.state == "running" and material.report is not None:
+        done = plain(redactor.text(material.report.text), MAX_REPORT)
+        yield f"Progress: {done} (at {_moment(material.report.at)})"
     yield from _attempts(task, redactor)
     if task.error is not None:
         message = redactor.text(f"{task.error['kind']}: {task.error['message']}")
@@ -96,7 +104,11 @@ def _task(record: IssueRecord, task: Task, material: Material) -> Iterator[str]:
     if task.state == "done" and material.result is not None:
         yield f"Result:\n\n{_json(redactor.value(material.result))}"
     if task.ended and material.log:
-        yield from _log(task, material.log, redactor)
+        yield from _log(task, material.log, material.log_page, redactor)
+    elif material.log_page is not None:
+        yield f"[Log of the last attempt that ended]({material.log_page})"
+    elif task.state == "running":
+        yield f"Its log will be here; until then `sentinel tasks logs {task.id} -f` shows it on its worker."
     yield _next(record, task, redactor)
 
 
@@ -175,14 +187,17 @@ def _json(value: Any) -> str:
     return text if len(text) <= _MAX_JSON else block(f"{_head(text, _MAX_JSON)}\n(cut)")
 
 
-def _log(task: Task, data: bytes, redactor: Redactor) -> Iterator[str]:
+def _log(task: Task, data: bytes, page: str | None, redactor: Redactor) -> Iterator[str]:
     text = redactor.text(data.decode("utf-8", "replace"))
     lines = text.split("\n")
     tail = "\n".join(lines[-_LOG_LINES:])[-_MAX_LOG:]
     if not tail.strip():
         return
     whole = len(tail) == len(text) and not (task.log or {}).get("truncated")
-    yield f"{'Log' if whole else 'End of the log'} (all that is kept: `sentinel tasks logs {task.id}`):"
+    where = "" if page is None else f"[on a page of its own]({page}), or "
+    yield (
+        f"{'Log' if whole else 'End of the log'} (all that is kept: {where}`sentinel tasks logs {task.id}`):"
+    )
     yield block(tail)
 
 

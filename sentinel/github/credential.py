@@ -20,8 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from sentinel.errors import Unavailable
-from sentinel.github.errors import Unauthorised
+from sentinel.github.errors import NoCredentials
 from sentinel.model.redaction import READ
 from sentinel.store.credentials import TOKEN, TOKEN_FILE
 
@@ -50,7 +49,7 @@ class Credential:
     _token: str = dataclasses.field(default="", repr=False)
 
     def token(self) -> str:
-        """The token of now, for every kind but ``app``. Raises `Unauthorised` when there is none."""
+        """The token of now, for every kind but ``app``. Raises `NoCredentials` when there is none."""
         if self.file is None:
             return self._token
         try:
@@ -58,24 +57,24 @@ class Credential:
                 text = file.readline(4096).strip()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise Unauthorised(f"cannot read {self.described}: {reason}") from None
+            raise NoCredentials(f"cannot read {self.described}: {reason}") from None
         return checked(text, self.described)
 
     def private_key(self) -> str:
-        """The private key of an App. Raises `Unavailable` when it cannot be read."""
+        """The private key of an App. Raises `NoCredentials` when it cannot be read."""
         assert self.file is not None
         try:
             return self.file.read_text("utf-8")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise Unavailable(f"cannot read {self.described}: {reason}") from None
+            raise NoCredentials(f"cannot read {self.described}: {reason}") from None
 
 
 def checked(token: str, described: str) -> str:
-    """The token, if it can be one; from now on it is kept out of texts. Raises `Unauthorised`."""
+    """The token, if it can be one; from now on it is kept out of texts. Raises `NoCredentials`."""
     if not _TOKEN.fullmatch(token):
         problem = "holds no token" if not token else "holds what is no token"
-        raise Unauthorised(f"{described} {problem}; put a token of GitHub there, alone on its first line")
+        raise NoCredentials(f"{described} {problem}; put a token of GitHub there, alone on its first line")
     READ.remember(token)
     return token
 
@@ -86,7 +85,7 @@ def fingerprint(secret: str) -> str:
 
 
 def credential(environ: Mapping[str, str]) -> Credential:
-    """The credential that the environment names. Raises `Unauthorised` when there is none, or half of one."""
+    """The credential that the environment names. Raises `NoCredentials` for none, or half of one."""
     if environ.get(TOKEN_FILE):
         file = Path(environ[TOKEN_FILE]).expanduser().absolute()
         return Credential(
@@ -100,7 +99,7 @@ def credential(environ: Mapping[str, str]) -> Credential:
         return _app(app)
     token = environ.get(TOKEN, "").strip()
     if not token:
-        raise Unauthorised(
+        raise NoCredentials(
             f"there are no credentials for GitHub; set {TOKEN}, or name a file that holds a token in "
             f"{TOKEN_FILE}"
         )
@@ -116,9 +115,9 @@ def credential(environ: Mapping[str, str]) -> Credential:
 def _app(app: Mapping[str, str]) -> Credential:
     missing = [name for name, value in app.items() if not value]
     if missing:
-        raise Unauthorised(f"a GitHub App needs {' and '.join(missing)}, too")
+        raise NoCredentials(f"a GitHub App needs {' and '.join(missing)}, too")
     if not app[INSTALLATION_ID].isascii() or not app[INSTALLATION_ID].isdigit():
-        raise Unauthorised(f"{INSTALLATION_ID} is no number; it is the last part of the installation's URL")
+        raise NoCredentials(f"{INSTALLATION_ID} is no number; it is the last part of the installation's URL")
     file = Path(app[PRIVATE_KEY_FILE]).expanduser().absolute()
     return Credential(
         kind="app",

@@ -10,43 +10,37 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sentinel.errors import BadRecord, StoreError
-from sentinel.fleet.declared import registered_limits, registered_types
 from sentinel.fleet.duty import Duty, Post
-from sentinel.fleet.submission import Declared
-from sentinel.fleet.view import Reader
-from sentinel.fleet.why import why
 from sentinel.github import feed, outbox, retention
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
+from sentinel.github.budget import UNLIMITED, MirrorShare
 from sentinel.github.commands import command
 from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Case, Decision, Later, Look, NotYet, Rules
-from sentinel.github.material import material_of
+from sentinel.github.intake import Later, Look
+from sentinel.github.judging import Judging
 from sentinel.github.merged import Merged
-from sentinel.github.mirror import Mirror, records_of
 from sentinel.github.place import locate
+from sentinel.github.purse import Purse
 from sentinel.github.records import OutboxEntry, Seen
 from sentinel.github.tenure import Lost, Tenure
 from sentinel.github.trust import Policy
+from sentinel.github.voice import Said, Voice
 from sentinel.model import layout
 from sentinel.model.redaction import Redactor, secrets_of
-from sentinel.model.task import Task
 from sentinel.store.base import Conflicted, Outcome, Refused, Snapshot, Transaction
 
 log = logging.getLogger(__name__)
 
-#: Seconds that one step says things before it looks again at what people do.
-_SAYING = 10.0
 #: Failures of single issues after which a step gives up.
 _FAILURES = 3
-#: Seconds for which it is waited for what GitHub does not tell yet, such as who put a label on an issue.
-PATIENCE = 180.0
 #: Seconds between two looks at what is kept of issues.
 _TIDY = 3_600.0
 #: Tries of a batch of which something moved.
@@ -92,7 +86,7 @@ class IssueDuty(Duty):
         self._store = post.transactor.store
         self._clock = post.clock
         self._tenure = Tenure(post)
-        self._reader = Reader()
+        self._judging = Judging(post, self._tenure, options.policy)
         self._notes = outbox.Notes()
         self._outbox = outbox.Outbox(self._notes)
         self._me: int | None = None
@@ -106,12 +100,17 @@ class IssueDuty(Duty):
         #: When GitHub is looked at next, and when the next push may be, where those are counted.
         self._look_at = self._push_at = float("-inf")
         self._hints: set[int] = set()
-        #: Issues of which GitHub does not tell yet what a decision turns on → since when, by our clock.
-        self._waiting: dict[int, float] = {}
         #: Why an issue could not be judged in this step.
         self._trouble: StoreError | None = None
-        #: Issues on which something could not be said when it was tried last; the others go first.
-        self._unsaid: set[int] = set()
+        self._voice = Voice(
+            hub,
+            locate(post.place.url, post.place.environ),
+            self._store,
+            self._outbox,
+            Purse(self._mirror_share, self._clock),
+            redactor=self._redactor,
+            clock=self._clock,
+        )
         self._mutex = threading.Lock()
 
     def changed(self, number: int) -> None:
@@ -134,12 +133,13 @@ class IssueDuty(Duty):
             if not self._tenure.begin():
                 return self._pause
             self._seen = None
+            self._voice.begin()
         try:
             return self._step()
         except Lost:
             log.info("%s does not deal with GitHub any more", self._post.worker)
             self._seen = None
-            self._waiting.clear()
+            self._judging.forget()
             self._notes.clear()
             return self._pause
 
@@ -165,22 +165,23 @@ class IssueDuty(Duty):
         with self._mutex:
             hints, self._hints = self._hints, set()
         finished, self._trouble = True, None
+        looked = False
         if hints or self._clock.now() >= max(self._look_at, self._push_at):
-            began = self._clock.now()
+            began, looked = self._clock.now(), True
             finished = self._look(recognition, hints)
             # While there is more to be said, looks are no more frequent for it where each may be a push.
             self._look_at = began + self._pause if finished and self._push_pause else began
         if isinstance(self._trouble, Limited | Unauthorised):
             raise self._trouble
-        said_all = self._say(recognition)
+        more_in = self._say(recognition, looked=looked)
         if self._trouble is not None:
             # All else is done; this is tried again with growing pauses.
             raise self._trouble
-        if not (finished and said_all):
+        if not finished:
             return _SOON
         if not self._push_pause:
-            return self._pause
-        return max(_SOON, max(self._look_at, self._push_at) - self._clock.now())
+            return max(_SOON, min(self._pause, more_in))
+        return max(_SOON, min(max(self._look_at, self._push_at) - self._clock.now(), more_in))
 
     def _look(self, recognition: outbox.Recognition, hints: set[int]) -> bool:
         """Take in what is new; True when nothing of it is left for another step."""
@@ -190,7 +191,7 @@ class IssueDuty(Duty):
             self._make_right(recognition, news)
             if finished:
                 # Whoever goes on after us finds those again that have to wait.
-                seen = news.seen_without(self._waiting.keys())
+                seen = news.seen_without(self._judging.waiting)
                 self._seen = dataclasses.replace(seen, rev=self._since().rev, tx=self._since().tx)
             finished = finished and news.whole
         except BaseException:
@@ -198,7 +199,7 @@ class IssueDuty(Duty):
                 self._hints |= hints
             raise
         snapshot = self._store.read()
-        self._commit(snapshot, self._merged.look(snapshot, self._rules()))
+        self._commit(snapshot, self._merged.look(snapshot, self._judging.rules()))
         self._tidy()
         return finished
 
@@ -216,6 +217,9 @@ class IssueDuty(Duty):
     @property
     def _push_pause(self) -> float:
         return 0.0 if self._governor is None else self._governor.push_pause()
+
+    def _mirror_share(self) -> MirrorShare:
+        return UNLIMITED if self._governor is None else self._governor.mirror_share()
 
     def _since(self) -> Seen:
         if self._seen is None:
@@ -241,12 +245,9 @@ class IssueDuty(Duty):
             failures: list[StoreError] = []
             for look in looks:
                 try:
-                    decision = self._decide(snapshot, look, ask, waited_for)
+                    decision = self._judging.decide(snapshot, look, ask, waited_for)
                 except Later:
                     later.append(look)
-                    continue
-                except NotYet:
-                    self._waiting.setdefault(look.number, self._clock.now())
                     continue
                 except StoreError as error:
                     # What was decided lands, or a look at more than GitHub answers in a minute never would.
@@ -254,7 +255,6 @@ class IssueDuty(Duty):
                     if isinstance(error, Limited | Unauthorised) or len(failures) >= _FAILURES:
                         break
                     continue
-                self._waiting.pop(look.number, None)
                 if decision is not None and decision.transaction is not None:
                     batch.append((look, decision.transaction, decision.again))
             outcomes = self._commit(snapshot, [transaction for _, transaction, _ in batch])
@@ -279,78 +279,26 @@ class IssueDuty(Duty):
         for comment in news.comments:
             if command(comment.body) is not None:
                 commands.setdefault(comment.issue, []).append(comment)
-        for number in sorted(issues.keys() | commands.keys() | hints | self._waiting.keys()):
+        for number in sorted(issues.keys() | commands.keys() | hints | self._judging.waiting):
             if number not in issues or number in hints:
                 # A command is heeded on what its issue says now.
                 issues[number] = ask.issue(number)
             yield Look(number=number, issue=issues[number], comments=tuple(commands.get(number, ())))
 
-    def _decide(
-        self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]
-    ) -> Decision | None:
-        try:
-            return self._case(snapshot, look, ask, undecided).decide()
-        except BadRecord as problem:
-            log.error("issue %d is left alone: %s", look.number, problem)
-            return None
-
-    def _case(self, snapshot: Snapshot, look: Look, ask: Enquiry, undecided: frozenset[str]) -> Case:
-        return Case(
-            self._tenure.guarded(snapshot),
-            snapshot,
-            look,
-            ask=ask,
-            rules=self._rules(),
-            explain=self._explain,
-            nonce=self._post.ids.nonce(),
-            wall=self._clock.wall(),
-            undecided=undecided,
-            patient=self._clock.now() - self._waiting.get(look.number, self._clock.now()) < PATIENCE,
-        )
-
     def _tell_of_refusal(self, look: Look, ask: Enquiry, reason: str) -> None:
         """Whoever opened the issue is told, where that is all there is of it."""
         snapshot = self._store.read()
-        transaction = self._case(snapshot, look, ask, frozenset()).refused(reason)
+        transaction = self._judging.refused(snapshot, look, ask, reason)
         if transaction is not None:
             self._commit(snapshot, [transaction])
 
-    def _rules(self) -> Rules:
-        place = self._post.place
-        return Rules(
-            policy=self._options.policy,
-            types=place.types,
-            registered=self._registered,
-            timeout=place.timeout,
-            retries=place.retries,
-        )
-
-    def _registered(self, snapshot: Snapshot) -> dict[str, Declared]:
-        view = self._reader.view(snapshot)
-        return {
-            name: registered_limits(view, name) or Declared(origin=origin)
-            for name, origin in registered_types(view).items()
-        }
-
-    def _explain(self, task: Task) -> str:
-        view = self._reader.view(self._store.read())
-        place = self._post.place
-        reason = why(
-            task,
-            view,
-            self._store.published(),
-            wall=self._clock.wall(),
-            balancer=place.balancer,
-            options=place.balancer_options,
-        )
-        return reason.text
-
     def _commit(self, snapshot: Snapshot, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
         """Land a batch, and up to where GitHub was read and dealt with. Raises `Lost` and store errors."""
-        if not transactions and not (self._notes.unstored(snapshot) and self._clock.now() >= self._push_at):
+        unstored = self._notes.unstored(snapshot)
+        if not transactions and not (self._notes.pressing and self._clock.now() >= self._push_at):
             return ()
         batch = list(transactions)
-        for entry in self._notes.unstored(snapshot):
+        for entry in unstored:
             change = self._tenure.guarded(snapshot).put(layout.outbox_key(entry.number), entry)
             batch.append(change.transaction(f"said on issue {entry.number}"))
         seen = self._since()
@@ -371,45 +319,25 @@ class IssueDuty(Duty):
         found = self._outbox.amiss(snapshot, news.issues.values(), news.comments)
         self._take_note(snapshot, outbox.without_doubles(self._hub, self._path, recognition, found))
 
-    def _say(self, recognition: outbox.Recognition) -> bool:
-        """Say what is due; False when some of it is left for another step."""
+    def _say(self, recognition: outbox.Recognition, *, looked: bool) -> float:
+        """Say what is due; seconds until there is more of it, infinite when all was said."""
         snapshot = self._store.read()
-        until = self._clock.now() + _SAYING
-        shown: list[OutboxEntry] = []
-        failures = 0
-        due = self._outbox.due(snapshot)
-        due.sort(key=lambda entry: (entry.number in self._unsaid, entry.comment is not None, entry.number))
-        self._unsaid &= {entry.number for entry in due}
-        left = len(due)
+        said = Said()
         try:
-            for entry in due:
-                if self._clock.now() >= until:
-                    break
-                mirror = Mirror(self._hub, self._path, recognition, entry)
-                try:
-                    record, task = records_of(snapshot, entry.number)
-                    mirror.show(snapshot, record, task, material_of(task, self._store, self._redactor))
-                    left -= 1
-                except BadRecord as problem:
-                    log.error("nothing can be said on issue %d: %s", entry.number, problem)
-                    left -= 1
-                except Limited as error:
-                    # What is left is said later, all at once; looking at issues goes on if that is free.
-                    log.warning("what is to be said on GitHub has to wait: %s", error)
-                    left = failures
-                    break
-                except StoreError as error:
-                    self._unsaid.add(entry.number)
-                    failures += 1
-                    if failures >= _FAILURES:
-                        raise
-                    log.warning("issue %d: %s; again later", entry.number, error)
-                finally:
-                    if mirror.entry != entry:
-                        shown.append(mirror.entry)
+            self._voice.say(snapshot, recognition, said)
         finally:
-            self._take_note(snapshot, shown)
-        return left == failures
+            self._take_note(snapshot, said.entries)
+        if looked and math.isinf(said.more_in):
+            self._say_progress(recognition)
+        return said.more_in
+
+    def _say_progress(self, recognition: outbox.Recognition) -> None:
+        said = Said()
+        try:
+            self._voice.say_progress(self._store.read(), recognition, said)
+        finally:
+            # With the next push that is made for something else.
+            self._notes.keep(said.entries, patient=True)
 
     def _take_note(self, snapshot: Snapshot, entries: Sequence[OutboxEntry]) -> None:
         """Keep what is out now. What does not land is found again by its marker."""

@@ -6,6 +6,7 @@
     ├── Unavailable            certainly not applied; may be tried again
     │   ├── Limited            a rate limit: again after `retry_after` seconds, and not before
     │   └── Unauthorised       the credentials are refused, or lack a scope or permission
+    │       └── NoCredentials  there are none on this machine that could be sent (exit status 78)
     ├── OutcomeUnknown         a mutation without a clear answer
     ├── Missing                404 or 410: it is not there, or not for these credentials
     └── Rejected
@@ -35,6 +36,15 @@ class Unauthorised(Unavailable):
         super().__init__(message)
         #: 403 for credentials that are good, but not for this.
         self.status = status
+
+
+class NoCredentials(Unauthorised):
+    """This machine has no credentials, or none that can be sent: nothing was asked of GitHub.
+
+    A daemon that started with good ones waits for them as for a store that is away.
+    """
+
+    exit_status = 78
 
 
 class Missing(StoreError):

@@ -10,7 +10,7 @@ from sentinel.clock import Clock
 from sentinel.errors import Unavailable
 from sentinel.fleet.pacing import BudgetOptions, Forecast, Rhythm, Seen
 from sentinel.github import budget
-from sentinel.github.budget import Allowance, Credit, Kind
+from sentinel.github.budget import Allowance, Credit, Kind, MirrorShare
 from sentinel.github.credential import credential
 from sentinel.github.limiter import Limits
 from sentinel.github.meter import Usage
@@ -75,9 +75,10 @@ class Governor:
         """Least seconds between two pushes of intake and mirror together."""
         return budget.push_pause(self._allowed)
 
-    def mirror_pause(self) -> float:
-        """Least seconds between two creations of content, on average."""
-        return budget.mirror_pause(self.allowed)
+    def mirror_share(self) -> MirrorShare:
+        """What showing tasks may cost, by what is left of the hour."""
+        allowed = self.allowed
+        return budget.mirror_share(self._kind, allowed, budget.requests_an_hour(allowed, self.credit))
 
 
 def open_governor(url: str, options: BudgetOptions) -> Governor:

@@ -79,10 +79,26 @@ class Notes:
 
     def __init__(self) -> None:
         self._kept: dict[int, OutboxEntry] = {}
+        #: Those for which no commit needs to be made.
+        self._patient: set[int] = set()
 
-    def keep(self, entries: Iterable[OutboxEntry]) -> None:
-        """These are the newest; each has the revision of the stored one that it follows."""
-        self._kept.update({entry.number: entry for entry in entries})
+    def keep(self, entries: Iterable[OutboxEntry], *, patient: bool = False) -> None:
+        """These are the newest; each has the revision of the stored one that it follows.
+
+        ``patient`` ones wait for a commit that is made for something else: all that is lost with them is how
+        far a running task was.
+        """
+        for entry in entries:
+            if not patient:
+                self._patient.discard(entry.number)
+            elif entry.number not in self._kept:
+                self._patient.add(entry.number)
+            self._kept[entry.number] = entry
+
+    @property
+    def pressing(self) -> bool:
+        """Whether any of them is worth a commit of its own."""
+        return bool(self._kept.keys() - self._patient)
 
     def newest(self, stored: OutboxEntry) -> OutboxEntry:
         """The entry that follows the stored one, or that itself where somebody else has written it since."""
@@ -95,11 +111,13 @@ class Notes:
             stored = load_entry(snapshot, layout.outbox_key(number))
             if stored is None or stored.rev != self._kept[number].rev:
                 del self._kept[number]
+                self._patient.discard(number)
         return [self._kept[number] for number in sorted(self._kept)]
 
     def clear(self) -> None:
         """Forget everything: somebody else says things now."""
         self._kept.clear()
+        self._patient.clear()
 
 
 class Outbox:
@@ -116,7 +134,7 @@ class Outbox:
         """Entries of issues on which something else stands, or may stand, than what is stored."""
         return [
             entry
-            for entry in self._read(snapshot)
+            for entry in self.newest(snapshot)
             if entry.label is None or entry.settled != versions(snapshot, entry.number)
         ]
 
@@ -150,7 +168,8 @@ class Outbox:
         self._otherwise.add((entry.number, found))
         return True
 
-    def _read(self, snapshot: Snapshot) -> list[OutboxEntry]:
+    def newest(self, snapshot: Snapshot) -> list[OutboxEntry]:
+        """All entries, as they are known now."""
         known: dict[str, tuple[str, OutboxEntry]] = {}
         for key in snapshot.list(layout.OUTBOX):
             version = snapshot.version(key)

@@ -33,6 +33,8 @@ class Place:
     server_url: str
     #: What the user wrote, for messages and remedies.
     store: str
+    #: The variable that says on which GitHub it is; empty for github.com.
+    named_by: str = ""
 
     @property
     def host(self) -> str:
@@ -40,9 +42,20 @@ class Place:
         return urlsplit(self.server_url).netloc
 
     @property
+    def remedy(self) -> str:
+        """What to do where the API does not answer as GitHub's does."""
+        if not self.named_by:
+            return "check the network, and try again"
+        return f"check {self.named_by}, which names it, and the network"
+
+    @property
     def full_name(self) -> str:
         """``owner/repo``."""
         return f"{self.owner}/{self.repo}"
+
+    def blob_page(self, commit: str, path: str) -> str:
+        """Where people read a file of a commit, whose path needs no quoting."""
+        return f"{self.server_url}/{self.full_name}/blob/{commit}/{path}"
 
     @property
     def path(self) -> str:
@@ -69,7 +82,10 @@ def locate(store: str, environ: Mapping[str, str]) -> Place:
     if not _OWNER.fullmatch(owner) or not _REPO.fullmatch(repo) or set(repo) == {"."}:
         raise BadInput(f"{store[:200]!a} names no repository of GitHub; write {scheme}://OWNER/REPO")
     api_url, server_url = _urls(environ)
-    return Place(owner=owner, repo=repo, api_url=api_url, server_url=server_url, store=store)
+    named_by = next((name for name in (API_URL, SERVER_URL) if environ.get(name, "").strip()), "")
+    return Place(
+        owner=owner, repo=repo, api_url=api_url, server_url=server_url, store=store, named_by=named_by
+    )
 
 
 def check(store: str) -> None:

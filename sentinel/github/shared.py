@@ -13,7 +13,7 @@ from sentinel.errors import Unavailable
 from sentinel.github.answers import Answer, pause_after
 from sentinel.github.cache import EtagCache
 from sentinel.github.credential import Credential
-from sentinel.github.errors import Limited, Unauthorised
+from sentinel.github.errors import Limited, NoCredentials, Unauthorised
 from sentinel.github.limiter import Limiter, Limits
 from sentinel.github.meter import Meter
 
@@ -70,7 +70,7 @@ class Shared:
         try:
             app.create_jwt()
         except Exception as error:  # noqa: BLE001 - the library that signs has errors of its own, which may show the key
-            raise Unauthorised(
+            raise NoCredentials(
                 f"{described} has no private key that can be used ({type(error).__name__})"
             ) from None
         self.meter.sent(write=True, content=False)
@@ -79,7 +79,10 @@ class Shared:
             path = f"/app/installations/{self.credential.installation_id}/access_tokens"
             status, headers, text = requester.requestJson("POST", path, None, dict(HEADERS))
         except (requests.RequestException, RuntimeError, ValueError, OSError) as error:
-            raise Unavailable(f"GitHub cannot be reached for a token ({type(error).__name__})") from None
+            raise Unavailable(
+                f"{self._api_url} cannot be reached for a token ({type(error).__name__}); check the network, "
+                "and GITHUB_API_URL if that is not where GitHub's API is"
+            ) from None
         finally:
             requester.close()
         answer = Answer(status=status, headers=headers, text=text)

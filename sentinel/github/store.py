@@ -163,6 +163,10 @@ class ApiStore(Store):
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         return self._blobs.keep(blobs)
 
+    @property
+    def kept_in(self) -> str | None:
+        return self._blobs.kept_in
+
     def kept(self, name: str) -> bytes | None:
         return self._blobs.kept(name)
 

@@ -21,6 +21,7 @@
 ``retention``          how the time is counted for which ended tasks are kept, and what goes next
 ``contention/<name>``  how often a named lock was wanted while another held it
 ``assignments/<id>``   what a coordinator wants that worker to take next
+``door``               who joined last, where joins are spread over time
 =====================  ===========================================================================
 """
 
@@ -39,6 +40,7 @@ FLEET = "fleet"
 LOCK_FLOOR = "locks/.floor"
 SCALING = "scaling"
 ALERTS = "alerts"
+DOOR = "door"
 RETENTION = "retention"
 
 TASKS = "tasks/"

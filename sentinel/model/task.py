@@ -136,7 +136,8 @@ class Task:
     result_blob: str | None = None
     error: Mapping[str, str] | None = None
     exit_code: int | None = None
-    #: ``blob`` (name), ``bytes`` (as kept), ``truncated`` of the last ended attempt.
+    #: ``blob`` (name), ``bytes`` (as kept), ``truncated`` of the last ended attempt; on a Git server also the
+    #: ``commit`` that holds the blob under its name.
     log: Mapping[str, Any] | None = None
     history: tuple[Event, ...] = ()
     #: The retention's mark when its last run ended; 0 while it has not, or when there was none yet.

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from sentinel.model.codec import Document, Fields, flat
 from sentinel.model.counts import Counts
+from sentinel.model.progress import Report, load_reports
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +195,13 @@ class Session:
     disk_percent: float = 0.0
     #: Established network connections of the worker and its tasks.
     connections: int = 0
+    #: How far its running attempts say they are, of those that say anything.
+    progress: tuple[Report, ...] = ()
 
     def document(self) -> Document:
         """The session as JSON."""
-        return {**flat(self), "counts": flat(self.counts)}
+        progress = [report.document() for report in self.progress]
+        return {**flat(self), "counts": flat(self.counts), "progress": progress}
 
     @classmethod
     def load(cls, name: str, document: Mapping[str, Any]) -> Session:
@@ -220,4 +224,5 @@ class Session:
             memory_percent=fields.seconds("memory_percent", 0.0),
             disk_percent=fields.seconds("disk_percent", 0.0),
             connections=fields.count("connections", 0),
+            progress=load_reports(document.get("progress")),
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 
+from sentinel.clock import rfc3339
 from sentinel.errors import StoreError, WorkerIdInUse
 from sentinel.fleet import failover, registry
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.pacing import Rhythm, Seen, seen
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.view import Reader, View, load_session
 from sentinel.model.layout import session_register
@@ -16,6 +19,9 @@ from sentinel.store.base import Committed, Expected, Register, Store, Transactio
 from sentinel.store.transact import Transactor
 
 log = logging.getLogger(__name__)
+
+#: So many times the usual pause passes between two looks of one who waits because others go first.
+_LOOK_EVERY = 8.0
 
 
 class Admission:
@@ -29,15 +35,33 @@ class Admission:
         incarnation: Incarnation,
         observer: Observer,
         proof: DeathProof,
+        rhythm: Callable[[Seen], Rhythm] | None = None,
     ) -> None:
         self._transactor = transactor
         self._worker = worker
         self._incarnation = incarnation
+        self._stale = incarnation.ttl
         self._observer = observer
         self._proof = proof
+        # None where everybody may join at once.
+        self._rhythm_of = rhythm
+        #: How the worker goes on in the fleet that it joins; None where that is as configured.
+        self.rhythm: Rhythm | None = None
+        #: When it may try to join, on this machine's clock.
+        self._not_before = float("-inf")
         self._reader = Reader()
         self._first_seen: tuple[str, Expected] | None = None
         self._pending: Transaction | None = None
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """The incarnation as it joins, or joined: with the TTL that is right for the fleet it found."""
+        return self._incarnation
+
+    @property
+    def closed_for(self) -> float:
+        """Seconds for which others go first; zero when they do not, whatever else is in the way."""
+        return max(0.0, self._not_before - self._transactor.clock.now())
 
     @property
     def _store(self) -> Store:
@@ -61,6 +85,10 @@ class Admission:
                 announced=failover.announced(view, registers),
             )
             before = registry.predecessor(view.snapshot, self._worker.id)
+            if self._closed(view):
+                if before is not None:
+                    self._refuse_the_living(view, before, registers.get(session_register(before)))
+                return False
             if before is not None:
                 found = failover.take_over(
                     self._transactor,
@@ -68,7 +96,7 @@ class Admission:
                     registers,
                     self._observer,
                     before,
-                    stale=self._incarnation.ttl,
+                    stale=self._stale,
                     proof=self._proof,
                     by=self._worker.id,
                 )
@@ -80,11 +108,36 @@ class Admission:
                 if registry.predecessor(view.snapshot, self._worker.id) is not None:
                     return False
             change = self._transactor.change(view.snapshot)
-            self._pending = registry.join(change, view.snapshot, self._worker, self._incarnation)
+            one_by_one = self.rhythm is not None and self.rhythm.joins > 0
+            self._pending = registry.join(
+                change, view.snapshot, self._worker, self._incarnation, one_by_one=one_by_one
+            )
         # Sent again as it is after an unknown outcome: a join must not happen twice.
         (outcome,) = self._store.commit([self._pending])
         self._pending = None
         return isinstance(outcome, Committed)
+
+    def _closed(self, view: View) -> bool:
+        """Whether others go first. Decides on the TTL of the fleet that it sees, too."""
+        if self._rhythm_of is None:
+            return False
+        found = seen(view, self._incarnation.id)
+        self.rhythm = self._rhythm_of(dataclasses.replace(found, gathering=found.workers > 1))
+        times, clock = self.rhythm.times, self._transactor.clock
+        self._incarnation = dataclasses.replace(
+            self._incarnation,
+            ttl=times.stale,
+            interval=times.interval,
+            started_at=rfc3339(clock.wall()),
+        )
+        if self.closed_for > 0:
+            return True
+        pause = self.rhythm.joins
+        closed_for = registry.door(view.snapshot).closed_for(pause, clock.wall())
+        if closed_for > 0:
+            # Not all who wait are to try in the moment in which it opens.
+            self._not_before = clock.now() + closed_for + self._transactor.rng.uniform(0.0, pause)
+        return closed_for > 0
 
     def _refuse_the_living(self, view: View, before: str, register: Register | None) -> None:
         session = load_session(session_register(before), register)
@@ -102,7 +155,7 @@ class Admission:
 def wait_until_joined(
     admission: Admission, *, poll: float, wait: Callable[[float], bool], waiting: Callable[[], None]
 ) -> bool:
-    """Attempt until joined; False when ``wait(poll)`` says to give up. ``waiting`` is called once, if at all.
+    """Attempt until joined; False when ``wait(seconds)`` says to give up. ``waiting`` is called at most once.
 
     A store that is away is waited for, too. Raises `WorkerIdInUse`.
     """
@@ -118,5 +171,6 @@ def wait_until_joined(
         if not told:
             waiting()
             told = True
-        if wait(poll):
+        # Whether a predecessor lives is to be seen meanwhile.
+        if wait(min(admission.closed_for, _LOOK_EVERY * poll) or poll):
             return False

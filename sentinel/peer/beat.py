@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sentinel.clock import Clock, Event, rfc3339
@@ -22,8 +22,10 @@ from sentinel.fleet.view import load_session
 from sentinel.model.codec import flat
 from sentinel.model.counts import Counts
 from sentinel.model.layout import session_register
+from sentinel.model.progress import Report
 from sentinel.model.worker import Session, Status
 from sentinel.peer.lease import Lease
+from sentinel.peer.reports import Attempt
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected, Ride, Rode, Store
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class Load:
     progress: float
     #: How it beats from now on.
     rhythm: Rhythm
+    #: What runs, for whoever looks how far it is.
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ class Beat:
         lease: Lease,
         load: Callable[[], Load],
         room: Callable[[], Room] = Room,
+        reports: Callable[[Sequence[Attempt]], tuple[Report, ...]] = lambda _: (),
         changed: Callable[[], None],
     ) -> None:
         self._store = store
@@ -79,6 +84,7 @@ class Beat:
         self._lease = lease
         self._load = load
         self._room = room
+        self._reports = reports
         # Called when the control loop should look: at the first confirmed beat, and when fenced.
         self._changed = changed
         # What follows is for two threads: the control loop's pushes take beats along.
@@ -139,7 +145,7 @@ class Beat:
         if silent > times.stale:
             log.error("the control loop of %s has hung for %.1f s; no more beats", self._worker, silent)
             return None
-        room = flat(self._room())
+        room, progress = flat(self._room()), self._reports(load.attempts)
         with self._mutex:
             self._seq += 1
             session = Session(
@@ -154,6 +160,7 @@ class Beat:
                 cpu_percent=load.cpu_percent,
                 sent_at=rfc3339(self._clock.wall()),
                 counts=load.counts,
+                progress=progress,
                 **room,
             )
             self._announced = times.interval

@@ -10,6 +10,7 @@ from sentinel.clock import Clock
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
 from sentinel.model.task import Fence
+from sentinel.peer.errands import Errands
 from sentinel.peer.run.spec import RunSpec
 from sentinel.store.base import Store
 from sentinel.store.transact import Transactor
@@ -60,4 +61,5 @@ class MakeDesk(Protocol):
         transactor: Callable[[Store], Transactor],
         clock: Clock,
         ids: IdSource,
+        errands: Errands | None = None,
     ) -> Desk: ...

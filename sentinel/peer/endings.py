@@ -38,11 +38,12 @@ class Outcome:
     _log: dict[str, Any] | None
     _large: bool
 
-    def ending(self, names: Sequence[str]) -> Ending:
-        """The ending, with the names that the store gave to the blobs."""
+    def ending(self, names: Sequence[str], commit: str | None = None) -> Ending:
+        """The ending, with the names that the store gave to the blobs, and the ``commit`` that holds them."""
+        where = {} if commit is None else {"commit": commit}
         return dataclasses.replace(
             self._ending,
-            log=None if self._log is None else {"blob": names[0], **self._log},
+            log=None if self._log is None else {"blob": names[0], **where, **self._log},
             result_blob=names[-1] if self._large else None,
         )
 

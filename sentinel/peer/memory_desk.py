@@ -7,6 +7,7 @@ task's claim, so what a task writes that was lost, or taken over, bounces.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from sentinel.model.ids import IdSource
 from sentinel.model.memory import Entry
 from sentinel.model.task import Fence
 from sentinel.peer.desk import Desk, NoDesk
+from sentinel.peer.errands import PATIENCE, Errands, NoTurn
 from sentinel.peer.memory_requests import Request, refusal, reply
 from sentinel.peer.memory_sessions import Session, Sessions
 from sentinel.peer.run.memory import SOCKET, TOKEN
@@ -49,21 +51,35 @@ def open_desk(
     transactor: Callable[[Store], Transactor],
     clock: Clock,
     ids: IdSource,
+    errands: Errands | None = None,
 ) -> Desk:
-    """The desk of a real daemon, with its socket in ``folder``; one that serves nobody if that cannot be."""
+    """The desk of a real daemon, with its socket in ``folder``; one that serves nobody if that cannot be.
+
+    With ``errands`` it writes by those alone, when they will go soon.
+    """
     path = folder / "memory.sock"
     try:
         sessions = Sessions(path)
     except OSError as error:
         log.warning("%s: %s; tasks have no shared memory", path, error.strerror)
         return NoDesk()
+
+    def open_memory() -> _Opened:
+        store = open_store()
+        sender = transactor(store)
+        if errands is None:
+            return _Opened(store, SharedMemory(sender, options))
+        sender = dataclasses.replace(sender, send=errands.commit, patience=PATIENCE)
+        return _Opened(store, SharedMemory(sender, options, stretched=errands.stretched))
+
     desk = MemoryDesk(
         sessions,
         path=path,
         worker=worker,
-        open_memory=lambda: _Opened(open_store(), transactor, options),
+        open_memory=open_memory,
         clock=clock,
         ids=ids,
+        wait=errands.wait if errands is not None else lambda: 0.0,
     )
     desk.start()
     return desk
@@ -72,11 +88,9 @@ def open_desk(
 class _Opened:
     """Shared memory with the connection that it uses."""
 
-    def __init__(
-        self, store: Store, transactor: Callable[[Store], Transactor], options: MemoryOptions
-    ) -> None:
+    def __init__(self, store: Store, memory: SharedMemory) -> None:
         self.store = store
-        self.memory = SharedMemory(transactor(store), options)
+        self.memory = memory
 
 
 class MemoryDesk:
@@ -91,7 +105,12 @@ class MemoryDesk:
         open_memory: Callable[[], _Opened],
         clock: Clock,
         ids: IdSource,
+        wait: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        # Seconds until it may write.
+        self._wait = wait
+        #: Whether a request waits for that.
+        self._held = False
         self._sessions = sessions
         self._path = path
         self._worker = worker
@@ -163,15 +182,17 @@ class MemoryDesk:
         if times:
             times.append(self._look_at)
         due = None if self._opened is None else self._opened.memory.due
-        if due is not None:
-            times.append(max(due, self._try_at))
+        if due is not None or self._held:
+            may = self._clock.now() + self._wait()
+            times.append(may if self._held else max(due or 0.0, self._try_at, may))
         return max(0.0, min(times) - self._clock.now()) if times else None
 
     # -- requests --------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         """Answer whoever waits; writes all together."""
-        writes: list[tuple[Session, Asked]] = []
+        writes: list[tuple[Session, bytes, Asked]] = []
+        self._held, early = False, self._wait() > 0
         for session in self._sessions:
             line = session.next_line()
             if line is None:
@@ -179,8 +200,10 @@ class MemoryDesk:
             try:
                 request = Request.read(line)
                 fence, begun = self._claim(request)
-                if request.call == "write" and not request.dry_run():
-                    writes.append((session, self._asked(request, fence)))
+                if self._would_write(request) and (early or not self._clear(request)):
+                    self._hold(session, line)
+                elif request.call == "write" and not request.dry_run():
+                    writes.append((session, line, self._asked(request, fence)))
                 elif request.call == "changes":
                     session.watch = (request, self._clock.now() + request.timeout())
                     self._look_at = 0.0
@@ -190,6 +213,30 @@ class MemoryDesk:
                 self._sessions.send(session, refusal(error))
         if writes:
             self._write(writes)
+
+    def _hold(self, session: Session, line: bytes) -> None:
+        """A request waits until something may be written."""
+        session.put_back(line)
+        self._held = True
+
+    def _clear(self, request: Request) -> bool:
+        """Land what is queued before something is read that it may change; False without a turn for that."""
+        if request.call != "write":
+            try:
+                self._memory().flush()
+            except NoTurn:
+                return False
+        return True
+
+    def _would_write(self, request: Request) -> bool:
+        """Whether serving it sends something to the store. What is read is what was queued before."""
+        if request.call == "write":
+            return not request.dry_run()
+        if self._opened is None or self._opened.memory.due is None:
+            return False
+        if request.call == "read":
+            return self._opened.memory.queued(request.namespace(), request.key())
+        return request.call in ("scan", "flush")
 
     def _claim(self, request: Request) -> tuple[Fence, float]:
         with self._mutex:
@@ -201,13 +248,17 @@ class MemoryDesk:
     def _asked(self, request: Request, fence: Fence) -> Asked:
         return Asked(request.wish(f"{fence.task} epoch {fence.epoch} on {self._worker}"), fence)
 
-    def _write(self, writes: list[tuple[Session, Asked]]) -> None:
+    def _write(self, writes: list[tuple[Session, bytes, Asked]]) -> None:
         ended: list[Ended]
         try:
-            ended = self._memory().write_many([asked for _, asked in writes])
+            ended = self._memory().write_many([asked for _, _, asked in writes])
+        except NoTurn:
+            for session, line, _ in writes:
+                self._hold(session, line)
+            return
         except StoreError as error:
             ended = [error] * len(writes)
-        for (session, _), end in zip(writes, ended, strict=True):
+        for (session, _, _), end in zip(writes, ended, strict=True):
             self._sessions.send(
                 session,
                 refusal(end) if isinstance(end, SentinelError) else reply(partial(_row, end)),
@@ -259,6 +310,12 @@ class MemoryDesk:
             request, until = session.watch
             if not look and now < until:
                 continue
+            if self._memory().due is not None and self._wait() > 0:
+                # What is queued lands first, and cannot yet.
+                if now >= until:
+                    session.watch = None
+                    self._sessions.send(session, _NOTHING)
+                continue
             line = reply(partial(self._differences, request))
             if now >= until or line != _NOTHING:
                 session.watch = None
@@ -273,7 +330,7 @@ class MemoryDesk:
 
     def _flush_if_due(self) -> None:
         due = None if self._opened is None else self._opened.memory.due
-        if due is None or self._clock.now() < max(due, self._try_at):
+        if due is None or self._clock.now() < max(due, self._try_at) or self._wait() > 0:
             return
         try:
             self._memory().flush()

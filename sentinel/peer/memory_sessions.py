@@ -39,6 +39,10 @@ class Session:
         self.received = bytearray(rest)
         return bytes(line)
 
+    def put_back(self, line: bytes) -> None:
+        """A line that cannot be served yet: it comes first again."""
+        self.received[:0] = line + b"\n"
+
 
 class Sessions:
     """All connections to the socket at ``path``. Raises `OSError` when it cannot be opened.

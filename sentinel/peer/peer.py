@@ -18,6 +18,7 @@ from sentinel.fleet.candidates import candidates
 from sentinel.fleet.counting import end_of
 from sentinel.fleet.expiry import Expiry
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.patterns import in_charge, lock_over
 from sentinel.fleet.proof import DeathProof
 from sentinel.fleet.retention import Companions, alone
@@ -28,6 +29,7 @@ from sentinel.model.worker import Incarnation
 from sentinel.peer.beat import Load
 from sentinel.peer.claims import Chooser
 from sentinel.peer.coordination import Coordination
+from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.monitor import Monitor
 from sentinel.peer.options import PeerOptions
@@ -77,6 +79,8 @@ class Peer:
         counters: Counters,
         housekeeping: Callable[[View], None],
         cpu: Callable[[], float] = lambda: 0.0,
+        rhythm: Rhythm | None = None,
+        errands: Errands | None = None,
         companions: Companions = alone,
     ) -> None:
         self._options = options
@@ -95,6 +99,7 @@ class Peer:
         self._monitor = Monitor(options, transactor.clock)
         self._pruning = Pruning(options, incarnation.id, transactor.clock, companions)
         self._cpu = cpu
+        self._errands = errands
         #: When this peer saw that it is to drain by a deadline, on its own clock.
         self._drain_seen: float | None = None
         self._me = options.worker
@@ -103,7 +108,11 @@ class Peer:
         self._open: list[Planned] = []
         self._in_doubt = False
         self._tempo = Tempo(
-            options, transactor.clock, incarnation=incarnation.id, hears=transactor.store.hears
+            options,
+            transactor.clock,
+            incarnation=incarnation.id,
+            hears=transactor.store.hears,
+            rhythm=rhythm,
         )
         self._hurry = False
         #: Whether this tick came to deciding what is to be changed.
@@ -212,6 +221,7 @@ class Peer:
             counts=self.counters.frozen(),
             cpu_percent=self._cpu(),
             progress=self._clock.now(),
+            attempts=self._work.attempts,
         )
 
     def _heed_the_fence(self) -> None:
@@ -255,6 +265,8 @@ class Peer:
         batch += [] if alert is None else [Planned(alert)]
         if self.phase is Phase.WORKING:
             batch += self._prune(view)
+        if self._errands is not None:
+            batch += [Planned(transaction, settle) for transaction, settle in self._errands.take()]
         self._commit(batch)
         self._sweep(view, registers, sent=sent, reply=reply)
         if self.phase is Phase.DRAINING and self.idle:
@@ -279,6 +291,8 @@ class Peer:
         )
         self._chooser.look(view, sent=sent, reply=reply)
         self._tempo.looked(view)
+        if self._errands is not None:
+            self._errands.rhythm = self._tempo.rhythm
         self._looked = True
         return view, registers
 

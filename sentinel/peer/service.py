@@ -8,6 +8,7 @@ SIGTERM or SIGINT drains, a second ends at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import random
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from sentinel.clock import Clock, rfc3339
 from sentinel.errors import StoreError, Unavailable
 from sentinel.fleet.duty import MakeDuties, Workplace
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.retention import Companions, alone
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
@@ -29,11 +31,13 @@ from sentinel.peer.beating import beating
 from sentinel.peer.busyness import Busyness
 from sentinel.peer.desk import Desk, NoDesk
 from sentinel.peer.duties import Duties, at_work
+from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.notify import Notifier
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import Overseer
 from sentinel.peer.peer import Peer, Phase
+from sentinel.peer.reports import reports_of
 from sentinel.peer.seldom import Seldom
 from sentinel.peer.surroundings import REAL, Surroundings
 from sentinel.peer.work import Counters, Plan, Work
@@ -160,11 +164,12 @@ class Service:
             store = self._beats_connection()
             if store is None:
                 return False
-            if not self._join(incarnation):
+            joined = self._join(incarnation)
+            if joined is None:
                 store.close()
                 return False
             nothing_to_prove = False
-            with self._beating(incarnation, overseer, store) as peer:
+            with self._beating(joined.incarnation, joined.rhythm, overseer, store) as peer:
                 fenced = self._work(peer)
                 nothing_to_prove = peer.left
                 return fenced
@@ -172,7 +177,8 @@ class Service:
             overseer.close()
             self._host.over(name, left=nothing_to_prove)
 
-    def _join(self, incarnation: Incarnation) -> bool:
+    def _join(self, incarnation: Incarnation) -> Admission | None:
+        """Join as soon as that can be; how that went, or None when told to stop meanwhile."""
         worker = self._options.worker
         admission = Admission(
             transactor=self._transactor(),
@@ -180,6 +186,7 @@ class Service:
             incarnation=incarnation,
             observer=self._host.observer,
             proof=self._host.proof,
+            rhythm=None if self._options.peer.pacing is None else self._options.peer.rhythm,
         )
 
         def wait(seconds: float) -> bool:
@@ -187,6 +194,12 @@ class Service:
             return self._signals.count > 0
 
         def waiting() -> None:
+            if admission.closed_for > 0:
+                log.info(
+                    "%s waits to join for about %.0f s: others go first", worker.id, admission.closed_for
+                )
+                self._notifier.tell("READY=1", "STATUS=waiting to join: others go first")
+                return
             log.warning("worker %s was running until recently; waiting to see whether it still is", worker.id)
             self._notifier.tell("READY=1", "STATUS=waiting for a predecessor of the same id")
 
@@ -195,7 +208,7 @@ class Service:
         )
         if joined:
             log.info("joined as %s, incarnation %s", worker.id, incarnation.id)
-        return joined
+        return admission if joined else None
 
     def _beats_connection(self) -> Store | None:
         """A connection for the beat alone, as soon as the store is there; None when told to stop meanwhile.
@@ -213,12 +226,15 @@ class Service:
                 return None
 
     @contextmanager
-    def _beating(self, incarnation: Incarnation, overseer: Overseer, store: Store) -> Iterator[Peer]:
+    def _beating(
+        self, incarnation: Incarnation, rhythm: Rhythm | None, overseer: Overseer, store: Store
+    ) -> Iterator[Peer]:
         options = self._options.peer
         lease = Lease(self._clock, overseer.extend)
         counters = Counters()
         transactor = self._transactor()
         folder = self._host.run_folder(incarnation.id)
+        errands = None if options.pacing is None else Errands(self._clock, self._wakeup.set)
         self._desk = self._around.desk(
             folder=folder,
             worker=self._options.worker.id,
@@ -227,6 +243,7 @@ class Service:
             transactor=self._transactor,
             clock=self._clock,
             ids=self._ids,
+            errands=errands,
         )
         work = Work(
             options=options,
@@ -249,6 +266,8 @@ class Service:
             counters=counters,
             housekeeping=self._host.housekeeping,
             cpu=Busyness(self._clock, self._around.cpu_percent).percent,
+            rhythm=rhythm,
+            errands=errands,
             companions=self._options.companions,
         )
         beat = Beat(
@@ -259,6 +278,7 @@ class Service:
             lease=lease,
             load=lambda: peer.load,
             room=Seldom(lambda: self._around.room(self._state_folder), self._clock, every=_ROOM_EVERY),
+            reports=functools.partial(reports_of, redactor=options.redactor),
             changed=self._wakeup.set,
         )
         peer.rider = beat
@@ -266,6 +286,9 @@ class Service:
         start = self._around.start_thread
         with ExitStack() as stack:
             stack.enter_context(closing(self._desk))
+            if errands is not None:
+                # Before the desk, which may wait for one of them.
+                stack.callback(errands.close)
             stack.enter_context(
                 beating(beat, store, self._clock, start, patience=patience, left=lambda: peer.left)
             )

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from sentinel.clock import Clock
-from sentinel.fleet.pacing import seen
+from sentinel.fleet.pacing import Rhythm, seen
 from sentinel.fleet.view import View
 from sentinel.peer.options import PeerOptions
 from sentinel.store.pace import FASTEST, Pace
+
+#: So many pauses between two joins after one of them a fleet still gathers.
+GATHERING = 2.0
 
 
 class Tempo:
     """The pauses and turns of one peer. For its control thread."""
 
-    def __init__(self, options: PeerOptions, clock: Clock, *, incarnation: str, hears: bool) -> None:
+    def __init__(
+        self,
+        options: PeerOptions,
+        clock: Clock,
+        *,
+        incarnation: str,
+        hears: bool,
+        rhythm: Rhythm | None = None,
+    ) -> None:
         self._options = options
         self._clock = clock
         self._incarnation = incarnation
         #: What is in force, by what was last seen of the fleet.
-        self.rhythm = options.rhythm()
+        self.rhythm = options.rhythm() if rhythm is None else rhythm
+        #: The workers that were seen last, and until when more of them may be about to join.
+        self._workers: frozenset[str] | None = None
+        self._gathering_until = float("-inf")
         # Whoever hears of changes need not look for them, and where looks are counted they are as often as
         # they may be. All others look often after they saw news.
         self._pace = (
@@ -34,9 +49,21 @@ class Tempo:
     def looked(self, view: View) -> None:
         """A look at the state showed ``view``."""
         if self._options.pacing is not None:
-            self.rhythm = self._options.rhythm(seen(view, self._incarnation))
+            found = seen(view, self._incarnation)
+            self.rhythm = self._options.rhythm(dataclasses.replace(found, gathering=self._gathering(view)))
         self._note(moved=view.snapshot.revision != self._revision)
         self._revision = view.snapshot.revision
+
+    def _gathering(self, view: View) -> bool:
+        """Whether others have joined lately, by what this peer saw, and no clock of theirs."""
+        workers = frozenset(live.id for live in view.incarnations.values() if live.kind == "worker")
+        now = self._clock.now()
+        # Whoever joins a fleet may be one of many.
+        before = self._workers if self._workers is not None else frozenset({self._incarnation})
+        if workers - before:
+            self._gathering_until = now + GATHERING * self.rhythm.joins
+        self._workers = workers
+        return now < self._gathering_until
 
     def missed(self) -> None:
         """A look at the state was not answered."""

@@ -25,6 +25,7 @@ from sentinel.peer.lanes import Lanes
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.overseer import Empty, Ended, Fenced, Gone, Overseer, Recalled, Refused, Started
+from sentinel.peer.reports import Attempt
 from sentinel.peer.run.spec import ANY_LANE, RunEnd, RunSpec, StopReason
 from sentinel.store.base import Committed, Rider, Transaction
 from sentinel.store.base import Outcome as StoreOutcome
@@ -166,6 +167,15 @@ class Work:
         return self._lanes.next_due(now)
 
     @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What runs now and can say how far it is."""
+        return tuple(
+            Attempt(run.fence.task, run.fence.epoch, run.spec.progress_path)
+            for run in self._running.values()
+            if run.spec.progress_path is not None
+        )
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits to be recorded."""
         return not (self._running or self._over or self._endings)
@@ -286,10 +296,12 @@ class Work:
                 found.append(self._outcome(*self._over[runs]))
                 size += sum(map(len, found[-1].blobs))
                 runs += 1
-            names = iter(self._keep([blob for each in found for blob in each.blobs], rider))
+            blobs = [blob for each in found for blob in each.blobs]
+            names = iter(self._keep(blobs, rider))
+            commit = self._transactor.store.kept_in
             stored = stored or size > 0
             for (run, end), outcome in zip(self._over, found, strict=False):
-                ending = outcome.ending([next(names) for _ in outcome.blobs])
+                ending = outcome.ending([next(names) for _ in outcome.blobs], commit)
                 self._endings[run.fence.task] = _Known(run.fence, ending, run.spec if end.files else None)
             del self._over[:runs]
         return stored

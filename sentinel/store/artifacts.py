@@ -44,6 +44,8 @@ class Artifacts:
         self._attempts = attempts
         #: Artifact ref → where our last push left it.
         self._artifacts: dict[str, pygit2.Oid] = {}
+        #: The commit that holds what was stored last.
+        self.kept_in: str | None = None
 
     def keep(self, blobs: Sequence[bytes], send: Send) -> list[str]:
         """Store blobs, sent by ``send``, and give their names. Raises `Unavailable`."""
@@ -75,6 +77,7 @@ class Artifacts:
             answer = send(Update(ref, commit, parent), sum(map(len, blobs)))
             if answer.pushed is Pushed.LANDED:
                 self._artifacts = {ref: commit}
+                self.kept_in = str(commit)
                 return names
             if answer.pushed not in (Pushed.MOVED, Pushed.CONTESTED, Pushed.UNKNOWN):
                 raise Unavailable(f"{len(names)} blobs could not be kept: {answer.reason}")
@@ -82,6 +85,7 @@ class Artifacts:
             if parent is not None:
                 self._artifacts = {ref: parent}
             if parent == commit:
+                self.kept_in = str(commit)
                 return names
             if answer.pushed is Pushed.UNKNOWN:
                 # Kept or not, keeping once more does no harm.

@@ -251,6 +251,11 @@ class Store(ABC):
         del rider  # a way that costs nothing is not shared
         return self.keep(blobs)
 
+    @property
+    def kept_in(self) -> str | None:
+        """The commit that holds what this connection stored with `keep` last; None where there are none."""
+        return None
+
     @abstractmethod
     def kept(self, name: str) -> bytes | None:
         """A blob by the name that `keep` gave, or None when it was pruned or never existed."""

@@ -72,7 +72,7 @@ def land_many(
                 batch.append((place, transaction, value))
                 touched.add(decision.key)
         commits += bool(batch)
-        outcomes = transactor.retrying()(store.commit, [transaction for _, transaction, _ in batch])
+        outcomes = transactor.retrying()(transactor.commit, [transaction for _, transaction, _ in batch])
         for (place, transaction, value), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 ended[place] = value

@@ -69,6 +69,10 @@ RACE_PATIENCE = 10.0
 _REMEMBERED = 100_000
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
+#: So many new packs are taken in before the repository is opened anew. libgit2 never forgets one that is
+#: gone: it keeps a file open for each, and asks each of them for every object that it does not find at once.
+_NEW_PACKS = 50
+
 _Paths = dict[tuple[str, ...], bytes | None]
 
 
@@ -104,6 +108,9 @@ class LocalStore(Store):
         self._actor = actor
         self.path = path
         self.host_folder: Path = path / PRIVATE
+        self._sync = fsync
+        #: Packs that were written or seen since the repository was opened.
+        self._new_packs = 0
         self._helper = helper if helper is not None else Helper()
         self._landed: dict[str, str] = {}
         #: Transactions whose fate could not be read → the head that they were built on.
@@ -123,7 +130,7 @@ class LocalStore(Store):
 
     def _connect(self, *, sync: bool) -> None:
         self._repository = open_repository(self.path)
-        self._closing.callback(self._repository.free)
+        self._closing.callback(lambda: self._repository.free())
         pack = PackWriter(self.path / "objects" / "pack", sync=sync)
         self._objects = Objects(self._repository, pack=pack)
         alive = self.host_folder / ALIVE
@@ -136,9 +143,23 @@ class LocalStore(Store):
         self._closing.callback(self._watch.close)
 
     def read(self) -> GitSnapshot:
+        self._forget_old_packs()
         snapshot = self._newest()
         self._seen = snapshot.commit
         return snapshot
+
+    def _forget_old_packs(self) -> None:
+        """Open the repository anew when there may be many packs in it that are gone."""
+        if self._new_packs < _NEW_PACKS:
+            return
+        with self._writing(), durability.syncing() if self._sync else contextlib.nullcontext():
+            opened = pygit2.Repository(str(self.path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
+            opened.references.get(STATE_REF)  # the first use of a ref is what takes the setting
+        old, self._repository = self._repository, opened
+        self._objects.repository = opened
+        self._refs.use(opened)
+        old.free()
+        self._new_packs = 0
 
     def _newest(self) -> GitSnapshot:
         head = self._refs.head(STATE_REF)
@@ -157,6 +178,7 @@ class LocalStore(Store):
         if self._fleet is None or snapshot.version(FLEET) != self._fleet:
             self._fleet = check_fleet(self.path, snapshot, sessions=FILES)
         self._last = snapshot
+        self._new_packs += 1
         return snapshot
 
     def _moved_back(self, how: str) -> Unavailable:
@@ -169,6 +191,7 @@ class LocalStore(Store):
     def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
         if not transactions:
             return []
+        self._forget_old_packs()
         results: dict[str, Outcome] = {}
         fresh: dict[str, Transaction] = {}
         contents: dict[str, _Paths] = {}
@@ -276,6 +299,7 @@ class LocalStore(Store):
         """A commit that, with all it holds, is on the disk before any ref can name it."""
         commit = self._objects.write_commit(text, signature(self._actor, self._clock.wall()), tree, parents)
         self._objects.flush()
+        self._new_packs += 1
         return commit
 
     @contextlib.contextmanager
@@ -301,6 +325,7 @@ class LocalStore(Store):
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         if not blobs:
             return []
+        self._forget_old_packs()
         day = datetime.datetime.fromtimestamp(self._clock.wall(), tz=datetime.UTC).date()
         ref = artifact_ref(day.isoformat())
         with self._writing():

@@ -78,7 +78,7 @@ class Objects:
         self._pack = pack
         self._parsed: Recent[tuple[pygit2.Oid, str, Callable[..., Any]], Any] = Recent(50_000)
         self._roots: Recent[pygit2.Oid, pygit2.Oid] = Recent(1_000)
-        self._trees: Recent[pygit2.Oid, Mapping[str, Entry]] = Recent(200_000)
+        self._trees: Recent[pygit2.Oid, Mapping[str, Entry]] = Recent(30_000)
         self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(8 * 1024 * 1024)
 
     def tree(self, oid: pygit2.Oid) -> Mapping[str, Entry]:

@@ -87,6 +87,10 @@ class Refs:
         #: Ref → identity of its ``.lock``, and since when it is seen unchanged.
         self._foreign: dict[str, tuple[tuple[int, int], float]] = {}
 
+    def use(self, repository: pygit2.Repository) -> None:
+        """Go on with the same repository, opened anew."""
+        self._repository = repository
+
     def close(self) -> None:
         """Let go of the flock file. Idempotent."""
         if self._flock >= 0:

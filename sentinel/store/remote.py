@@ -170,6 +170,10 @@ class RemoteStore(Store):
     def keep(self, blobs: Sequence[bytes]) -> list[str]:
         return self._artifacts.keep(blobs, self._riding.send)
 
+    @property
+    def kept_in(self) -> str | None:
+        return self._artifacts.kept_in
+
     def kept(self, name: str) -> bytes | None:
         return self._artifacts.kept(name)
 

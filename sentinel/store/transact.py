@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
 import tenacity
@@ -23,6 +23,7 @@ from sentinel.store.base import (
     DELETE,
     Committed,
     Expected,
+    Outcome,
     Refused,
     Snapshot,
     Store,
@@ -129,6 +130,12 @@ class Transactor:
     ids: IdSource
     #: Give up after this many seconds of a store that cannot be reached or a key that keeps moving.
     patience: float = 30.0
+    #: How transactions are sent, where another thread does that; None for by `store` itself.
+    send: Callable[[Sequence[Transaction]], Sequence[Outcome]] | None = None
+
+    def commit(self, transactions: Sequence[Transaction]) -> Sequence[Outcome]:
+        """See `Store.commit`."""
+        return (self.send or self.store.commit)(transactions)
 
     def change(self, snapshot: Snapshot) -> Change:
         """A new, empty change on ``snapshot``."""

@@ -31,7 +31,7 @@ from sentinel.store.git_process import installed_git
 #: What a store may grow by, in bytes, beyond twice what was left of it the last time.
 GROWTH = 64 << 20
 #: Objects that nothing reaches stay for so long: somebody may be about to make them reachable.
-_UNREACHABLE = "1.day.ago"
+UNREACHABLE = "1.day.ago"
 #: Commits that are let go at least, or none: each time everything is packed anew.
 WORTH_IT = 10_000
 
@@ -124,8 +124,15 @@ def compact(path: Path, beginning: str | None) -> None:
         temporary = path / "shallow.sentinel"
         temporary.write_text(f"{beginning}\n", "ascii")
         temporary.replace(path / "shallow")
-    _git(path, "repack", "-A", "-d", "-f", "-l", "-q", f"--unpack-unreachable={_UNREACHABLE}")
-    _git(path, "prune", f"--expire={_UNREACHABLE}")
+    always = ("repack", "-d", "-f", "-l", "-q")
+    try:
+        _git(path, *always, "--cruft", f"--cruft-expiration={UNREACHABLE}")
+    except Unavailable as error:
+        # Before git 2.37, what nothing reaches and is not old enough becomes a file each.
+        if "unknown option" not in str(error):
+            raise
+        _git(path, *always, "-A", f"--unpack-unreachable={UNREACHABLE}")
+    _git(path, "prune", f"--expire={UNREACHABLE}")
 
 
 class Turn:

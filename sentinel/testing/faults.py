@@ -153,6 +153,10 @@ class FaultyStore(Store):
         self._fault("keep")
         return self.inner.keep(blobs)
 
+    @property
+    def kept_in(self) -> str | None:
+        return self.inner.kept_in
+
     def kept(self, name: str) -> bytes | None:
         self._fault("kept")
         return self.inner.kept(name)

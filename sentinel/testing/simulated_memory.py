@@ -18,6 +18,7 @@ from sentinel.fleet.shared_memory import MemoryOptions, SharedMemory
 from sentinel.model.ids import IdSource
 from sentinel.model.memory import Change, Entry, Wish
 from sentinel.model.task import Fence
+from sentinel.peer.errands import Errands
 from sentinel.peer.run.spec import RunSpec
 from sentinel.store.base import Committed, Conflicted, Outcome, Register, Snapshot, Store, Transaction
 from sentinel.store.transact import Transactor
@@ -63,6 +64,7 @@ class Desks:
         transactor: Callable[[Store], Transactor],  # noqa: ARG002
         clock: Clock,  # noqa: ARG002
         ids: IdSource,  # noqa: ARG002
+        errands: Errands | None = None,  # noqa: ARG002
     ) -> SimulatedDesk:
         return SimulatedDesk(self._claims, worker)
 

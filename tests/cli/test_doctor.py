@@ -152,7 +152,7 @@ def test_a_bundle_has_what_helps(bundle: dict[str, str]) -> None:
     assert tasks["failed"]["error"]["message"].startswith("401 for [redacted]")
     assert not {"args", "positional", "result"} & set(tasks["failed"])
     assert [event["event"] for event in tasks["failed"]["history"]] == ["submitted", "claimed", "failed"]
-    assert json.loads(bundle["versions.json"])["packages"]["click"]
+    assert {"click", "pygit2"} <= json.loads(bundle["versions.json"])["packages"].keys()
 
 
 def test_a_bundle_is_made_also_where_there_is_no_store(place: Place, run: Run) -> None:
@@ -174,6 +174,11 @@ def test_a_file_that_is_there_is_not_written_over(place: Place, run: Run) -> Non
     ran = run("doctor", "--bundle", "mine")
     assert (ran.status, "exists already" in ran.said) == (2, True)
     assert (place.folder / "mine").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_named(place: Place, run: Run) -> None:
+    ran = run("doctor", "--bundle", "nowhere/b.tar.gz")
+    assert (ran.status, ran.said) == (2, "nowhere/b.tar.gz cannot be written: No such file or directory")
 
 
 def test_json_stays_one_document_beside_a_bundle(run: Run) -> None:

@@ -18,7 +18,7 @@ from sentinel.github.git import GitData
 from sentinel.github.governor import Governor, allowance
 from sentinel.github.opening import make_branch
 from sentinel.github.place import Place
-from sentinel.github.shared import Shared
+from sentinel.github.shared import Shared, requester_of
 from sentinel.github.store import ApiStore
 from sentinel.model.lease import LeaseTimes
 from sentinel.store.opener import StoreOptions
@@ -32,6 +32,8 @@ from tests.github.emulator import OWNER, REPO, Emulator
 from tests.github.proxy import Proxy
 
 BASE = LeaseTimes(30.0, 120.0)
+#: Real seconds that one exchange with the emulator may take.
+_REAL_PATIENCE = 300.0
 
 
 class _VirtualClock(ProxyClock):
@@ -86,7 +88,10 @@ class GitHub:
 
     def _api(self, clock: Clock, timeout: float = 15.0) -> Api:
         options = Options(environ=self._environ, clock=clock, shared=self._shared(clock), timeout=timeout)
-        return connect(self._place, options)
+        api = connect(self._place, options)
+        # Virtual time stands still while a busy machine takes its time to answer.
+        api._requester = requester_of(self._place.api_url, api._auth, _REAL_PATIENCE)
+        return api
 
     def pacing(self, clock: Clock) -> Governor:
         """The governor of one daemon, told of the hour by its own client."""

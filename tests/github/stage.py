@@ -14,6 +14,7 @@ from sentinel.fleet.duty import Post, Workplace
 from sentinel.fleet.submission import SHELL, Declared
 from sentinel.fleet.view import Reader, View
 from sentinel.github.duty import IssueDuty, Options
+from sentinel.github.governor import Governor
 from sentinel.github.hub import Hub
 from sentinel.github.trust import Policy
 from sentinel.model import layout
@@ -64,11 +65,13 @@ class Stage:
         secrets: tuple[str, ...] = (),
         clock: ManualClock | None = None,
         hub: Hub | None = None,
+        budget: Governor | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.fleet = MemoryFleet()
         self.hub = MemoryHub()
         self._hub = hub or self.hub
+        self._budget = budget
         self.rng = random.Random(7)
         self.ids = IdSource(self.rng, self.clock.wall)
         self.options = Options(poll=30.0, policy=policy or Policy())
@@ -98,7 +101,7 @@ class Stage:
         )
         self.incarnations[worker] = incarnation.id
         post = Post(
-            place=Workplace(url="github://acme/fleet", types=TYPES),
+            place=Workplace(url="github://acme/fleet", types=TYPES, budget=self._budget),
             worker=worker,
             incarnation=incarnation.id,
             transactor=Transactor(

@@ -35,10 +35,10 @@ def run(github_environ: dict[str, str], tmp_path: Path, proxy: Proxy) -> Run:
     }
     (tmp_path / ".env").write_text(f"GITHUB_TOKEN={token('robot')}\n")
 
-    def call(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, path: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "sentinel", *arguments],
-            env=environ if path is None else {**environ, "PATH": path},
+            env={**environ, **more} if path is None else {**environ, "PATH": path},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -65,6 +65,39 @@ def test_a_revoked_token_is_one_sentence_and_status_5_f18_b11(run: Run, proxy: P
     assert "GITHUB_TOKEN" in answered.stderr
     assert token("robot") not in answered.stdout + answered.stderr
     assert "Traceback" not in answered.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("github", "limits"),
+        ("init", "--repo", "acme/fleet"),
+        ("github", "test-connection"),
+        ("tasks", "list"),
+    ],
+    ids=" ".join,
+)
+def test_without_credentials_every_command_says_so_with_status_78(
+    run: Run, tmp_path: Path, proxy: Proxy, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / ".env").unlink()
+    answered = run(*arguments)
+    assert answered.returncode == 78
+    said = answered.stdout + answered.stderr
+    assert "there are no credentials for GitHub" in said
+    assert "GITHUB_TOKEN" in said
+    assert proxy.ledger.calls == []
+
+
+@pytest.mark.parametrize("arguments", [("github", "limits"), ("tasks", "list")], ids=" ".join)
+def test_a_wrong_address_of_the_api_is_named_with_its_key(run: Run, arguments: tuple[str, ...]) -> None:
+    wrong = "http://127.0.0.1:9/api/v3"
+    answered = run(*arguments, GITHUB_API_URL=wrong)
+    assert answered.returncode == 5
+    # What is not encrypted is warned of before.
+    line = answered.stderr.splitlines()[-1]
+    assert wrong in line
+    assert "check GITHUB_API_URL" in line
 
 
 def test_a_limit_is_one_sentence_and_status_5_f17(run: Run, proxy: Proxy) -> None:

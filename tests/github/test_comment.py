@@ -10,12 +10,16 @@ import pytest
 
 from sentinel.github.comment import MAX_COMMENT, Material, compose
 from sentinel.github.markdown import block, code, inert, plain
+from sentinel.github.material import material_of
+from sentinel.github.place import locate
 from sentinel.github.records import IssueRecord, OutboxEntry
 from sentinel.model import task as transitions
 from sentinel.model.approval import approve, take_in
 from sentinel.model.origin import Source
+from sentinel.model.progress import Report
 from sentinel.model.redaction import MASK, Redactor
 from sentinel.model.task import Ending, Task
+from sentinel.store.memory import MemoryFleet, MemoryStore
 from tests.unit.builders import AT, WALL, claimed
 
 MARKER = OutboxEntry(number=12, nonce="0" * 32).marker
@@ -45,9 +49,15 @@ def task(**fields: Any) -> Task:
 
 
 def said(
-    task: Task | None, *, record: IssueRecord | None = None, log: bytes | None = None, result: Any = None
+    task: Task | None,
+    *,
+    record: IssueRecord | None = None,
+    log: bytes | None = None,
+    result: Any = None,
+    page: str | None = None,
+    report: Report | None = None,
 ) -> str:
-    material = Material(redactor=Redactor([OWN]), result=result, log=log)
+    material = Material(redactor=Redactor([OWN]), result=result, log=log, log_page=page, report=report)
     return compose(MARKER, record or IssueRecord(number=12), task, material)
 
 
@@ -82,6 +92,7 @@ def everywhere(nasty: str) -> list[str]:
     return [
         said(None, record=record),
         said(waiting, record=record),
+        said(claimed(task()), report=Report(task="issue-12", epoch=1, done=nasty, at=nasty)),
         said(failed(nasty), record=record, log=nasty.encode("utf-8", "surrogatepass")),
         said(done(), record=record, result={nasty: nasty}, log=nasty.encode()),
         said(transitions.cancel(task(), wall=WALL, reason=nasty), record=record),
@@ -143,6 +154,63 @@ def test_a_comment_is_never_longer_than_github_takes(log: bytes | None, result: 
     ended = failed("<@" * 1000)
     assert len(said(ended, record=notices, log=log)) < MAX_COMMENT
     assert len(said(done(), record=notices, log=log, result=result)) < MAX_COMMENT
+
+
+COMMIT, BLOB = "c" * 40, "b" * 40
+
+
+def logged(where: dict[str, Any]) -> Task:
+    return transitions.end_attempt(
+        claimed(task(retries=1)), Ending(cause="error", message="x", log=where), wall=WALL
+    )
+
+
+def page_of(one: Task, **environ: str) -> str | None:
+    store = MemoryStore(MemoryFleet())
+    return material_of(one, store, Redactor(), locate("github://acme/fleet", environ)).log_page
+
+
+@pytest.mark.parametrize(
+    ("environ", "page"),
+    [
+        ({}, f"https://github.com/acme/fleet/blob/{COMMIT}/{BLOB}"),
+        (
+            {"GITHUB_API_URL": "https://ghe.example.com/api/v3"},
+            f"https://ghe.example.com/acme/fleet/blob/{COMMIT}/{BLOB}",
+        ),
+    ],
+    ids=["github.com", "Enterprise"],
+)
+def test_the_page_of_a_log_is_where_people_read_the_repository(environ: dict[str, str], page: str) -> None:
+    assert page_of(logged({"blob": BLOB, "commit": COMMIT, "bytes": 1}), **environ) == page
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {},
+        {"blob": BLOB},
+        {"blob": BLOB, "commit": f"../{COMMIT}"},
+        {"blob": "x) [y](https://example.org", "commit": COMMIT},
+    ],
+    ids=["none", "no commit", "a way out", "another link"],
+)
+def test_a_record_that_names_no_object_gives_no_link(where: dict[str, Any]) -> None:
+    assert page_of(logged(where)) is None
+
+
+def test_a_task_that_is_tried_again_links_to_the_log_of_the_attempt_before() -> None:
+    page = "https://github.com/acme/fleet/blob/c/b"
+    assert f"[Log of the last attempt that ended]({page})" in said(claimed(logged({})), page=page)
+
+
+def test_the_end_of_a_log_comes_with_a_link_to_all_of_it() -> None:
+    page = "https://github.com/acme/fleet/blob/c/b"
+    assert f"[on a page of its own]({page})" in said(failed("it broke"), log=b"line\n", page=page)
+
+
+def test_a_running_task_says_where_its_log_will_be() -> None:
+    assert "`sentinel tasks logs issue-12 -f`" in said(claimed(task()))
 
 
 def test_a_long_history_is_cut_to_its_last_attempts() -> None:

@@ -54,7 +54,7 @@ def test_ten_idle_peers_for_an_hour_cost_next_to_nothing(hub: GitHub) -> None:
 
 
 def test_five_peers_with_two_hundred_tasks_an_hour_stay_within_all_limits(hub: GitHub) -> None:
-    found = bill(hub, Economy(workers=5, tasks_an_hour=200.0, gathering=8.0, minutes=12.0))
+    found = bill(hub, Economy(workers=5, tasks_an_hour=200.0, gathering=10.0, minutes=12.0))
     within_all_limits(found)
     told = predicted(5, 200.0)
     assert found.git.pushes_a_minute == pytest.approx(told.pushes_a_minute, rel=0.15)

@@ -37,7 +37,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 def test_none_of_them_runs_and_what_is_right_among_them_does(stage: Stage) -> None:
-    assert [task.id for task in stage.executed] == ["issue-1", f"issue-{len(HOSTILE) + 2}"]
+    assert {task.id for task in stage.executed} == {"issue-1", f"issue-{len(HOSTILE) + 2}"}
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)

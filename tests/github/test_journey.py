@@ -49,6 +49,7 @@ def word_count(path: str) -> dict[str, int]:
 
 @sentinel.task("hold", timeout=120)
 def hold(name: str) -> str:
+    sentinel.current_task().progress("waiting to be let go")
     while not os.path.exists(f"let-go-{{name}}"):
         time.sleep(0.1)
     return name
@@ -212,6 +213,11 @@ def _travel(fleet: HubFleet, people: People, repository: Path, contract: Contrac
 
     # The worker of what runs is killed.
     wait(numbers["killed"], "running")
+    reach(
+        fleet,
+        lambda: any("Progress: waiting to be let go" in said for said in people.answers(numbers["killed"])),
+        "progress in the comment",
+    )
     owner = str(fleet.task(numbers["killed"])["owner"])
     fleet.signal(owner, signal.SIGKILL)
     fleet.workers.pop(owner).wait()
@@ -271,6 +277,15 @@ def test_a_good_issue_is_run_answered_labelled_and_closed(journey: Journey) -> N
     assert '"words": 3' in journey.answer("good")
     assert (issue["state"], issue["state_reason"]) == ("closed", "completed")
     assert journey.people.labels(journey.numbers["good"]) == {"sentinel", "sentinel:done"}
+
+
+def test_the_answer_links_to_the_log_where_it_is_in_the_repository(journey: Journey) -> None:
+    found = re.search(r"\]\((\S+)\)", journey.answer("good"))
+    assert found is not None
+    server, _, place = found[1].partition(f"/{OWNER}/{REPO}/blob/")
+    assert server == journey.fleet.environ["GITHUB_SERVER_URL"]
+    commit, _, path = place.partition("/")
+    assert "counting" in _git(journey.repository, "cat-file", "blob", f"{commit}:{path}")
 
 
 def test_a_malformed_issue_is_told_the_exact_problem_and_an_example(journey: Journey) -> None:

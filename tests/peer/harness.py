@@ -18,6 +18,7 @@ from sentinel.model.task import Task
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer.admission import Admission
 from sentinel.peer.beat import Beat
+from sentinel.peer.errands import Errands
 from sentinel.peer.lease import Lease
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.peer import Peer
@@ -47,6 +48,7 @@ class Member:
         types: tuple[str, ...] = ("work",),
         role: str | None = None,
         region: str | None = None,
+        errands: Errands | None = None,
         **options: Any,
     ) -> None:
         self.worker = worker
@@ -90,6 +92,7 @@ class Member:
             proof=NoProof(),
             counters=counters,
             housekeeping=lambda view: None,
+            errands=errands,
         )
         self.admission = Admission(
             transactor=self.transactor,
@@ -105,6 +108,7 @@ class Member:
             incarnation=self.incarnation,
             observer=self.observer,
             proof=NoProof(),
+            rhythm=None if peer_options.pacing is None else peer_options.rhythm,
         )
         self.beat = Beat(
             store=beat_store or MemoryStore(world.fleet),

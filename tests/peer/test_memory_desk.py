@@ -16,12 +16,15 @@ import pytest
 
 from sentinel.clock import SystemClock
 from sentinel.errors import BadInput, ClaimLost, Conflict, Unavailable
+from sentinel.fleet.pacing import Rhythm
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.model.ids import IdSource
+from sentinel.model.lease import LeaseTimes
 from sentinel.model.memory import Wish
 from sentinel.model.memory_calls import Memory
 from sentinel.model.task import Fence
 from sentinel.peer.desk import Desk, NoDesk
+from sentinel.peer.errands import Errands
 from sentinel.peer.memory_desk import open_desk
 from sentinel.peer.memory_requests import MAX_REQUEST
 from sentinel.peer.run.memory import SOCKET, TOKEN, NoSharedMemory, TaskPort, encoded, short_path
@@ -41,7 +44,7 @@ class InterruptedByTest(BaseException):
 class Office:
     """A desk, and tasks that are admitted to it; the fleet has a claim for each."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, errands: Errands | None = None, **options: Any) -> None:
         self.bench = Bench()
         self.bench.put(incarnation("inc1"))
         self.clock = SystemClock()
@@ -55,6 +58,7 @@ class Office:
             transactor=self._transactor,
             clock=self.clock,
             ids=IdSource(random.Random(3), self.clock.wall),
+            errands=errands,
         )
 
     def _open(self) -> Store:
@@ -353,3 +357,61 @@ def test_outside_of_a_task_there_is_no_shared_memory() -> None:
 def test_a_worker_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
         Memory(TaskPort({SOCKET: str(tmp_path / "memory.sock")})).get("k")
+
+
+class Turns:
+    """The control loop of a worker on a store where pushes are counted, for a test to lead."""
+
+    def __init__(self, folder: Path) -> None:
+        self._handed = threading.Event()
+        self.errands = Errands(SystemClock(), self._handed.set)
+        #: Before its first look nobody knows when its turn is.
+        self.office = Office(folder, self.errands, interval=0.0)
+
+    def come(self) -> None:
+        """Its turns begin: it takes along whatever is handed in."""
+        self.errands.rhythm = Rhythm(times=LeaseTimes(30.0, 120.0), poll=5.0)
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self) -> None:
+        while self._handed.wait(30.0):
+            self._handed.clear()
+            found = self.errands.take()
+            outcomes = MemoryStore(self.office.bench.fleet).commit([tx for tx, _ in found])
+            for (_, settle), outcome in zip(found, outcomes, strict=True):
+                settle(outcome)
+
+
+@pytest.fixture
+def turns(tmp_path: Path) -> Iterator[Turns]:
+    found = Turns(tmp_path)
+    yield found
+    found.errands.close()
+    found.office.desk.close()
+
+
+def test_where_pushes_are_counted_a_write_waits_for_its_workers_turn(turns: Turns) -> None:
+    memory, done = turns.office.memory(), threading.Event()
+
+    def write() -> None:
+        memory.set("k", 1)
+        done.set()
+
+    threading.Thread(target=write, daemon=True).start()
+    # Another task's reads are served meanwhile, and show nothing of it.
+    assert turns.office.memory("other").get("k") is None
+    assert not done.is_set()
+    turns.come()
+    assert done.wait(30.0)
+    assert turns.office.memory("other").get("k") == 1
+
+
+def test_writes_that_wait_land_in_one_commit(turns: Turns) -> None:
+    port = turns.office.port()
+    wishes = [Wish(namespace="default", key=f"k{number}", value=number, by="t") for number in range(3)]
+    for wish in wishes:
+        port.queue(wish)
+    turns.come()
+    assert list(port.flush()) == []
+    assert len(turns.office.commits) == 1
+    assert turns.office.memory().get("k2") == 2

@@ -222,6 +222,7 @@ def test_a_session_that_is_unreadable_is_silent_under_the_last_ttl_that_was_read
 
 
 def test_it_tells_its_pacing_how_many_they_are(world: World, member: Member, pacing: Paced) -> None:
-    world.member("other")
+    world.clock.advance(0.5)
+    world.member("other", pacing=Paced())
     member.peer.tick()
     assert pacing.seen[-1] == Seen(workers=2, place=0)

@@ -157,9 +157,9 @@ def test_a_task_that_was_taken_over_writes_nothing_more(fleet: Fleet, client: Cl
 def test_processes_that_increment_one_counter_lose_nothing(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     running = [
-        subprocess.Popen([sys.executable, "-c", INCREMENT, str(fleet.store), "30"], env=fleet.environ)
-        for _ in range(3)
+        subprocess.Popen([sys.executable, "-c", INCREMENT, str(fleet.store), "100"], env=fleet.environ)
+        for _ in range(8)
     ]
-    assert [process.wait(PATIENCE) for process in running] == [0, 0, 0]
+    assert [process.wait(4 * PATIENCE) for process in running] == [0] * 8
     with fleet.client() as client:
-        assert client.memory.get("n") == 90
+        assert client.memory.get("n") == 800

@@ -125,24 +125,12 @@ def test_a_record_that_is_a_symbolic_link_is_unreadable(local: Any) -> None:
         snapshot.get("tasks/link")
 
 
-def _file_of(repository: Path, oid: str) -> Path:
-    """The file of one object, once all objects have files of their own."""
-    for pack in (repository / "objects" / "pack").glob("*.pack"):
-        data = pack.read_bytes()
-        for file in pack.parent.glob(f"{pack.stem}.*"):
-            file.unlink()
-        unpack = ["git", "-C", str(repository), "unpack-objects", "-q"]
-        subprocess.run(unpack, input=data, check=True)
-    return repository / "objects" / oid[:2] / oid[2:]
-
-
 def test_a_record_whose_content_is_lost_is_unreadable_and_the_others_are_not(local: Any) -> None:
     store = local.client()
     landed(
         store, transaction({"tasks/a": ABSENT, "tasks/b": ABSENT}, {"tasks/a": {"n": 1}, "tasks/b": {"n": 2}})
     )
-    oid = store.read().version("tasks/a")
-    _file_of(local.path, oid).unlink()
+    file_of(local.path, store.read().version("tasks/a")).unlink()
     snapshot = local.client().read()
     assert sorted(snapshot.list("tasks/")) == ["tasks/a", "tasks/b"]
     with pytest.raises(BadRecord, match="missing or damaged"):
@@ -153,8 +141,7 @@ def test_a_record_whose_content_is_lost_is_unreadable_and_the_others_are_not(loc
 def test_a_record_whose_content_is_damaged_is_unreadable(local: Any) -> None:
     store = local.client()
     landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {"n": 1}}))
-    oid = store.read().version("tasks/a")
-    blob = _file_of(local.path, oid)
+    blob = file_of(local.path, store.read().version("tasks/a"))
     blob.chmod(0o644)
     blob.write_bytes(b"not zlib")
     with pytest.raises(BadRecord):
@@ -165,7 +152,7 @@ def test_a_lost_folder_is_one_sentence_that_names_the_object_and_fsck(local: Any
     store = local.client()
     landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {"n": 1}}))
     oid = str(tree_of(local.path)["tasks"].id)
-    _file_of(local.path, oid).unlink()
+    file_of(local.path, oid).unlink()
     with pytest.raises(Unavailable, match=f"{oid}.*fsck"):
         list(local.client().read().list("tasks/"))
 
@@ -187,12 +174,22 @@ def test_a_commit_writes_only_the_folders_on_its_way(local: Any) -> None:
 
 
 def objects_in(path: Path) -> int:
-    """How many objects there are, in files of their own and in packs."""
     found = subprocess.run(
         ["git", "-C", str(path), "count-objects", "-v"], check=True, capture_output=True, text=True
     )
-    counts = dict(line.split(": ") for line in found.stdout.splitlines())
+    counts = dict(line.split(": ", 1) for line in found.stdout.splitlines())
     return int(counts["count"]) + int(counts["in-pack"])
+
+
+def file_of(path: Path, oid: str) -> Path:
+    """The file of this object alone, after all objects were taken out of their packs."""
+    for pack in (path / "objects" / "pack").glob("*.pack"):
+        content = pack.read_bytes()
+        for file in pack.parent.glob(pack.stem + ".*"):
+            file.unlink()
+        # Git unpacks only what it does not have.
+        subprocess.run(["git", "-C", str(path), "unpack-objects", "-q"], check=True, input=content)
+    return path / "objects" / oid[:2] / oid[2:]
 
 
 def test_reading_a_snapshot_again_after_an_unrelated_commit_reads_only_what_is_new(

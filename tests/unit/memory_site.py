@@ -42,10 +42,13 @@ class Site:
         self.rng = random.Random(7)
         self.ids = IdSource(self.rng, self.clock.wall)
 
-    def access(self, *, near: bool = True, patience: float = 1.0, **options: Any) -> Access:
+    def access(
+        self, *, near: bool = True, patience: float = 1.0, stretched: float = 0.0, **options: Any
+    ) -> Access:
         store = Counting(self.fleet, near=near)
         transactor = Transactor(store, self.clock, self.rng, self.ids, patience=patience)
-        return Access(SharedMemory(transactor, MemoryOptions(**options)), store)
+        shared = SharedMemory(transactor, MemoryOptions(**options), stretched=lambda: stretched)
+        return Access(shared, store)
 
     @property
     def commits(self) -> int:

@@ -20,9 +20,40 @@ FLEETS = st.integers(1, 800)
 KINDS = st.sampled_from(["github", "github+api"])
 
 
-def alike(workers: int, place: int = 0, kind: Kind = "github", **more: float) -> Rhythm:
+def alike(
+    workers: int, place: int = 0, kind: Kind = "github", *, gathering: bool = False, **more: float
+) -> Rhythm:
     """One worker's rhythm under the published limits."""
-    return budget.rhythm(kind, BASE, Seen(workers=workers, place=place, **more), GITHUB)
+    fleet = Seen(workers=workers, place=place, gathering=gathering, **more)
+    return budget.rhythm(kind, BASE, fleet, GITHUB)
+
+
+def test_while_a_fleet_gathers_its_turns_make_room_for_a_join_a_minute() -> None:
+    before, now = alike(10), alike(10, gathering=True)
+    assert now.times.interval == pytest.approx(2 * before.times.interval)
+    assert now.times.stale == pytest.approx(2 * before.times.stale)
+    assert now.joins == pytest.approx(60.0)
+    joins, turns, intake = 2 * 60 / now.joins, 10 * 60 / now.times.interval, 1.0
+    assert joins + turns + intake <= GITHUB.pushes_a_minute
+
+
+def test_a_worker_alone_makes_room_for_nobody() -> None:
+    assert alike(1).times == BASE
+
+
+def test_what_joins_cost_by_the_api_alone_is_within_the_minute() -> None:
+    # Forty points a join, by all workers with one token.
+    assert 40 * 60 / alike(30, kind="github+api").joins <= 900 / 2
+
+
+@pytest.mark.parametrize("workers", [1, 3, 10])
+def test_shared_memory_takes_a_part_of_the_hour_by_the_api_alone(workers: int) -> None:
+    pause = alike(workers, kind="github+api").errands
+    assert workers * 3600 / pause * (3.0 + 2.8 * workers) <= 0.2 * 4000 + 1
+
+
+def test_shared_memory_has_the_turns_of_its_worker_by_git() -> None:
+    assert alike(5).errands == 0.0
 
 
 @pytest.mark.parametrize(
@@ -152,16 +183,18 @@ def test_intake_without_limits_goes_by_what_is_configured() -> None:
 
 
 def test_content_is_created_within_the_hour_and_the_minute() -> None:
-    pause = budget.mirror_pause(GITHUB)
-    assert 3600 / pause == pytest.approx(400)
-    assert 60 / budget.mirror_pause(Allowance(contents_an_hour=math.inf)) == pytest.approx(64)
-    assert budget.mirror_pause(Allowance(contents_an_hour=math.inf, contents_a_minute=math.inf)) == 0.0
+    def contents(allowed: Allowance) -> float:
+        return budget.mirror_share("github", allowed, 4000.0).contents
+
+    assert contents(GITHUB) == pytest.approx(400)
+    assert contents(Allowance(contents_an_hour=math.inf)) / 60 == pytest.approx(64)
+    assert math.isinf(contents(Allowance(contents_an_hour=math.inf, contents_a_minute=math.inf)))
 
 
 def test_an_idle_fleet_sends_beats_and_nothing_else() -> None:
     found = budget.forecast("github", BASE, workers=10, allowed=GITHUB)
     assert found.pushes_a_minute == pytest.approx(4.2)
-    assert (found.requests_an_hour, found.contents_an_hour) == (budget.ISSUES.folder, 0.0)
+    assert (found.requests_an_hour, found.contents_an_hour) == (0.0, 0.0)
 
 
 @given(workers=st.integers(1, 300), tasks=st.floats(0.0, 5000.0))

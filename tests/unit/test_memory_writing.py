@@ -68,6 +68,15 @@ def test_a_queued_write_within_its_limit_is_the_last_write(site: Site) -> None:
     assert (one.get(), one.dropped()) == ("mine", [])
 
 
+def test_a_write_that_waited_for_the_turn_of_its_worker_is_not_late(site: Site) -> None:
+    one, other = site.access(interval=5.0, stretched=71.0), site.access()
+    one.queue("mine")
+    other.put("theirs")
+    site.clock.advance(142.0)
+    one.shared.flush()
+    assert (one.get(), one.dropped()) == ("mine", [])
+
+
 def test_a_queued_write_that_is_late_yields_to_a_change_and_says_so(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

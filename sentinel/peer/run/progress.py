@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 MAX_TEXT = 500
 #: Bytes above which the file begins anew.
 _MAX_FILE = 64 * 1024
+#: Bytes at its end that are read: more than the longest report has, each character written as an escape.
+_MAX_LINE = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +41,26 @@ def append(path: Path, done: float | str, *, wall: float) -> None:
 
 
 def latest(path: Path) -> Progress | None:
-    """The last complete report in the file; None when there is none."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
-        return None
-    for line in reversed(lines[:-1]):
-        with suppress(ValueError, KeyError, TypeError):
+    """The last complete report in the file, or None. Never waits, whatever the task put in its place."""
+    for line in reversed(_tail(path).split(b"\n")[:-1]):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
             raw = json.loads(line)
             if isinstance(raw["done"], int | float | str):
                 return Progress(at=float(raw["at"]), done=raw["done"])
     return None
+
+
+def _tail(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return b""
+        return os.pread(descriptor, _MAX_LINE, max(0, found.st_size - _MAX_LINE))
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)

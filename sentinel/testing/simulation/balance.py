@@ -20,7 +20,6 @@ from sentinel.fleet.balancers import configured
 from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.fleet.queue import PATIENCE
 from sentinel.fleet.submission import Declared, Submission
-from sentinel.model import layout
 from sentinel.model.lease import LeaseTimes
 from sentinel.model.task import PRIORITIES, Task
 from sentinel.model.worker import Worker
@@ -35,6 +34,7 @@ from sentinel.testing.checker import Checker
 from sentinel.testing.simulation.baton import Baton
 from sentinel.testing.simulation.clock import Timing
 from sentinel.testing.simulation.fleet import serve_as
+from sentinel.testing.simulation.loss import Loss
 from sentinel.testing.simulation.machine import Machine, Process, Universe
 from sentinel.testing.simulation.mixture import TYPES, Order, draw_orders, draw_workers, list_schedule
 from sentinel.testing.simulation.network import Weather
@@ -94,6 +94,8 @@ class Figures:
     at_home: float
     #: Seconds between the kill of the coordinator and the next claim of a task that was not assigned yet.
     idle_after_kill: float | None
+    #: Seconds between that kill and when all that the dead worker ran was free again.
+    freed_after_kill: float | None
 
     @property
     def ratio(self) -> float:
@@ -184,9 +186,11 @@ class _Fleet:
         self._began: dict[str, tuple[str, float]] = {}
         self._began_at = 0.0
         self._ended_at = 0.0
-        self._killed_at: float | None = None
-        self._idle_after_kill: float | None = None
-        self._assigned: set[str] = set()
+        self._loss = Loss(
+            self._baton,
+            state=lambda: dict(self._server.fleet.head.state),
+            kill=lambda worker: self._daemons[worker].kill(),
+        )
 
     # -- the programs ----------------------------------------------------------------------------------
 
@@ -204,8 +208,7 @@ class _Fleet:
         told = {name: order[name] for name in ("type", "args", "positional")}
         self._checker.started(now, incarnation, spec.run, task, int(spec.env[context.FENCING_TOKEN]), told)
         self._began[task] = (self._runs_on(incarnation), now)
-        if self._killed_at is not None and self._idle_after_kill is None and task not in self._assigned:
-            self._idle_after_kill = now - self._killed_at
+        self._loss.began(task)
 
     def gone(self, incarnation: str, spec: RunSpec, cause: RunCause) -> None:  # noqa: ARG002 - the port's
         """See `Programs`."""
@@ -225,7 +228,7 @@ class _Fleet:
         self._began_at = self._baton.now
         desk.process("client", self._hand_in)
         if self._options.kill_after is not None:
-            self._baton.after(self._options.kill_after, self._kill_the_coordinator)
+            self._baton.after(self._options.kill_after, self._loss.strike)
         while len(self._checker.waiting) or len(self._began) < len(self._orders):
             self._baton.run(1.0)
             if self._baton.now > _TOO_LONG:
@@ -239,7 +242,8 @@ class _Fleet:
             waits=self._waits(),
             overtaken=self._overtaken(),
             at_home=self._at_home(),
-            idle_after_kill=self._idle_after_kill,
+            idle_after_kill=self._loss.idle,
+            freed_after_kill=self._loss.freed,
         )
 
     def close(self) -> None:
@@ -292,17 +296,6 @@ class _Fleet:
                 ]
             )
             self._baton.sleep(1.0)
-
-    def _kill_the_coordinator(self) -> None:
-        head = self._server.fleet.head.state
-        held = [json.loads(data) for key, data in head.items() if key.startswith(layout.LOCKS)]
-        holders = sorted(lock["holder"] for lock in held if lock["holder"] is not None)
-        if holders:
-            self._killed_at = self._baton.now
-            for key, data in head.items():
-                if key.startswith(layout.ASSIGNMENTS):
-                    self._assigned |= set(json.loads(data)["tasks"])
-            self._daemons[holders[0]].kill()
 
     def _runs_on(self, incarnation: str) -> str:
         return next(worker for worker, process in self._daemons.items() if process.incarnation == incarnation)
