@@ -174,7 +174,6 @@ def test_a_commit_writes_only_the_folders_on_its_way(local: Any) -> None:
 
 
 def objects_in(path: Path) -> int:
-    """How many objects there are, in files of their own and in packs."""
     found = subprocess.run(
         ["git", "-C", str(path), "count-objects", "-v"], check=True, capture_output=True, text=True
     )
