@@ -54,6 +54,7 @@ def commands(group: LazyGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str
 def test_every_change_has_a_dry_run_and_every_read_an_output_format() -> None:
     assert isinstance(main, LazyGroup)
     changes = {
+        "compact",
         "failover run",
         "cluster autoscale",
         "cluster rebalance",

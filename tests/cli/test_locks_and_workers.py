@@ -25,7 +25,7 @@ def test_a_dry_init_makes_nothing(place: Place) -> None:
 
 def test_init_on_github_needs_credentials(run: Run) -> None:
     ran = run("init", "--repo", "owner/repo")
-    assert (ran.status, "GITHUB_TOKEN" in ran.said) == (5, True)
+    assert (ran.status, "GITHUB_TOKEN" in ran.said) == (78, True)
 
 
 def test_workers_are_listed_and_shown(place: Place, worked: Worked) -> None:

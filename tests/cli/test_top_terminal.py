@@ -34,9 +34,11 @@ class Terminal:
         self._clock = SystemClock()
         self._master, slave = pty.openpty()
         self.resize(columns, lines)
+        # The size is to come from the terminal, and not from the one that the tests were started in.
+        environ = {name: value for name, value in place.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             place.argv(*argv),
-            env={**place.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
+            env={**environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
             cwd=place.folder,
             stdin=slave,
             stdout=slave,

@@ -67,6 +67,8 @@ def recording(request: pytest.FixtureRequest) -> Iterator[Cassette]:
     port = request.getfixturevalue("proxy").port if RECORD else None
     recorder = vcr.VCR(
         record_mode="all" if RECORD else "none",
+        # What was recorded before and is not asked any more does not stay.
+        drop_unused_requests=RECORD,
         match_on=["method", "scheme", "host", "port", "path", "query", "body", "headers"],
         before_record_request=lambda sent: _request(sent, port),
         serializer="json",

@@ -201,8 +201,15 @@ def join_that_does_not_guard_the_id(patch: pytest.MonkeyPatch) -> None:
     """Joining expects nothing of what is registered under the id."""
     original = registry.join
 
-    def join(change: Change, snapshot: Snapshot, worker: Worker, incarnation: Incarnation) -> Transaction:
-        transaction = original(change, snapshot, worker, incarnation)
+    def join(
+        change: Change,
+        snapshot: Snapshot,
+        worker: Worker,
+        incarnation: Incarnation,
+        *,
+        one_by_one: bool = False,
+    ) -> Transaction:
+        transaction = original(change, snapshot, worker, incarnation, one_by_one=one_by_one)
         return _unguarded(
             transaction, *(key for key in transaction.expect if not key.endswith(incarnation.id))
         )
