@@ -8,11 +8,13 @@ transaction: the task, what is known of the issue, and the entry of the outbox f
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 
 from sentinel.clock import from_rfc3339, rfc3339
 from sentinel.errors import BadInput, NotFound
+from sentinel.fleet.dependencies import failed_dependency
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.tasks import write_task
 from sentinel.fleet.view import load_task
@@ -376,6 +378,13 @@ class Case:
         elif self._record.problem is not None:
             self._notice(f"{why}: no new run, for the issue was edited: {self._record.problem}")
         elif self._record.spec == spec_hash(task):
+            failed = failed_dependency(task, functools.partial(load_task, self._snapshot))
+            if failed is not None:
+                self._notice(
+                    f"{why}: no new run, for it is to run after {failed.id}, which is {failed.state}; "
+                    "retry that one first"
+                )
+                return
             self._become(transitions.retry(task, wall=self._wall, note=why))
             self._note(f"retry {self._id}: {why}")
         elif issue is not None:

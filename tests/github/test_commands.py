@@ -162,6 +162,19 @@ def test_retry_in_a_comment_opens_a_run_of_the_same_bytes(stage: Stage) -> None:
     assert (stage.task(number).state, stage.task(number).run) == ("pending", 2)
 
 
+def test_retry_after_a_task_that_has_failed_starts_nothing_and_names_it(stage: Stage) -> None:
+    first = stage.hub.open(GOOD)
+    second = stage.hub.open(GOOD.replace("}\n", f', "after": ["issue-{first}"]}}\n'))
+    stage.look()
+    stage.hub.say(second, "/cancel")
+    stage.look()
+    stage.run(first, FAILED)
+    stage.hub.say(second, "/retry")
+    stage.look()
+    assert (stage.task(second).state, stage.task(second).run) == ("cancelled", 1)
+    assert f"issue-{first}, which is failed" in stage.hub.answers(second)[0]
+
+
 def test_retry_of_an_edited_issue_needs_an_approval_of_the_new_text(stage: Stage) -> None:
     number = stage.hub.open(GOOD)
     stage.look()
