@@ -30,10 +30,9 @@ from sentinel.peer.processes import (
     kill_tree,
     name_process,
     reap,
-    send_all,
     spawn,
 )
-from sentinel.peer.reaper import SLICE, ChildWatch, oom_kills, signal_name
+from sentinel.peer.reaper import SLICE, ChildWatch, Ending
 from sentinel.peer.run.log import LiveLog
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec, StopReason
 from sentinel.peer.run.warm_words import SECRET, end_mark
@@ -74,10 +73,7 @@ class LaneReaper:
         self._main = 0
         self._status: int | None = None
         self._idle_since = clock.now()
-        #: Why the tree is being ended; None while it is left to itself.
-        self._cause: RunCause | None = None
-        self._message: str | None = None
-        self._kill_at: float | None = None
+        self._ending = Ending(clock)
         #: The answer of a run after which the process ends; it counts when nothing is left.
         self._last: dict[str, Any] | None = None
         self._usage: Usage | None = None
@@ -95,7 +91,6 @@ class LaneReaper:
         self._output, theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._output, False)
         self._watch = ChildWatch()
-        self._oom_kills = oom_kills()
         self._first_orders()
         if self._runs:
             spec = self._runs[0].spec
@@ -107,7 +102,7 @@ class LaneReaper:
                 env = {**spec.env, SECRET: self._secret}
                 self._main = spawn(spec.argv, env, spec.cwd, stdio, subreaper=True)
             except NotStarted as failure:
-                self._cause, self._message = "error", str(failure)
+                self._ending.fail(str(failure))
         os.close(theirs)
         if self._main:
             self._serve()
@@ -119,7 +114,7 @@ class LaneReaper:
         """Wait for the first run: nothing is started for none."""
         poll = select.poll()
         poll.register(self._orders, select.POLLIN)
-        while not self._runs and self._cause is None:
+        while not self._runs and self._ending.cause is None:
             poll.poll(SLICE * 1000)
             self._obey()
 
@@ -149,14 +144,14 @@ class LaneReaper:
                 self._hear_answers()
                 return
             self._look()
-            if self._kill_at is not None and self._clock.now() >= self._kill_at:
+            if self._ending.overdue:
                 return
 
     def _pause(self) -> float:
         now = self._clock.now()
         due = [SLICE]
-        if self._kill_at is not None:
-            due.append(self._kill_at - now)
+        if self._ending.kill_at is not None:
+            due.append(self._ending.kill_at - now)
         elif self._runs:
             current = self._runs[0]
             if current.spec.timeout is not None:
@@ -169,18 +164,18 @@ class LaneReaper:
         """Whether what goes on now has to be ended: its time, its limits, or nothing to do for long."""
         now = self._clock.now()
         if not self._runs:
-            if self._idle and now - self._idle_since >= self._idle and self._cause is None:
-                self._stop("drained", 0.0, None)
+            if self._idle and now - self._idle_since >= self._idle and self._ending.cause is None:
+                self._ending.stop("drained", 0.0, None)
             return
         current = self._runs[0]
         spec = current.spec
-        if spec.timeout is not None and now >= current.since + spec.timeout and self._cause is None:
-            self._stop("timeout", spec.grace, None)
+        if spec.timeout is not None and now >= current.since + spec.timeout and self._ending.cause is None:
+            self._ending.stop("timeout", spec.grace, None)
         if self._limited(spec) and now >= max(self._look_at, current.since + _FIRST_LOOK):
             if self._usage is None:
                 self._usage = Usage(spec, self._clock)
             if (breach := self._usage.breach()) is not None:
-                self._stop(breach[0], 0.0, breach[1])
+                self._ending.stop(breach[0], 0.0, breach[1])
             self._look_at = self._clock.now() + (self._usage.pause or SLICE)
 
     def _limited(self, spec: RunSpec) -> bool:
@@ -191,7 +186,7 @@ class LaneReaper:
     def _obey(self) -> None:
         data = os.read(self._orders, _CHUNK)
         if not data:
-            self._stop("fenced", 0.0, None)
+            self._ending.stop("fenced", 0.0, None)
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
@@ -236,18 +231,7 @@ class LaneReaper:
         if self._runs and self._runs[0].spec.run != name:
             self._recall()
         if self._runs and self._runs[0].spec.run == name:
-            self._stop(why, grace, None)
-
-    def _stop(self, cause: RunCause, grace: float, message: str | None) -> None:
-        """Ask the tree to end, and end it after ``grace`` seconds. The first reason given stays the cause."""
-        kill_at = self._clock.now() + grace
-        if self._kill_at is None or kill_at < self._kill_at:
-            self._kill_at = kill_at
-        if self._cause is not None:
-            return
-        self._cause, self._message = cause, message
-        if grace > 0:
-            send_all((os.getpid(),), (signal.SIGTERM, signal.SIGCONT))
+            self._ending.stop(why, grace, None)
 
     # -- the process -----------------------------------------------------------------------------------
 
@@ -338,18 +322,11 @@ class LaneReaper:
             self._runs.appendleft(run)
             self._append(self._unheard.partition(b"\0" + self._secret.encode())[0])
             self._runs.popleft()
-        if self._last is not None and self._cause is None:
+        if self._last is not None and self._ending.cause is None:
             self._finish(run, self._last)
             return
-        code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
-        cause, message = self._cause, self._message
-        if cause is None and code is not None:
-            cause = "exit" if code >= 0 else "signal"
-            if code < 0:
-                message = f"it was ended by {signal_name(-code)}, which was not sent by this worker"
-            if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-                cause, message = "memory", "the machine ran out of memory and ended it"
-        self._finish(run, self._last or {"left": None, "files": True}, cause or "error", message, code)
+        cause, message, code = self._ending.verdict(self._status)
+        self._finish(run, self._last or {"left": None, "files": True}, cause, message, code)
 
     def _finish(
         self,

@@ -54,6 +54,52 @@ class ChildWatch:
             os.read(self.fd, _CHUNK)
 
 
+class Ending:
+    """How one tree of processes is brought to its end, and why it ended."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: Why it is being ended; None while it is left to itself.
+        self.cause: RunCause | None = None
+        self._message: str | None = None
+        #: When SIGKILL follows the SIGTERM that was sent.
+        self.kill_at: float | None = None
+        self._oom_kills = oom_kills()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it was asked to end, and its time for that is over."""
+        return self.kill_at is not None and self._clock.now() >= self.kill_at
+
+    def fail(self, message: str) -> None:
+        """There is nothing to end, for it could not be started."""
+        self.cause, self._message = "error", message
+
+    def stop(self, cause: RunCause, grace: float, message: str | None) -> None:
+        """Ask the tree to end, and end it after ``grace`` seconds. The first reason given stays the cause."""
+        kill_at = self._clock.now() + grace
+        if self.kill_at is None or kill_at < self.kill_at:
+            self.kill_at = kill_at
+        if self.cause is not None:
+            return
+        self.cause, self._message = cause, message
+        if grace > 0:
+            # A stopped process would not see the SIGTERM before it is continued.
+            send_all((os.getpid(),), (signal.SIGTERM, signal.SIGCONT))
+
+    def verdict(self, status: int | None) -> tuple[RunCause, str | None, int | None]:
+        """Cause, message and exit code (negative for a signal), by the main process's wait status, if any."""
+        code = None if status is None else os.waitstatus_to_exitcode(status)
+        cause, message = self.cause, self._message
+        if cause is None and code is not None:
+            cause = "exit" if code >= 0 else "signal"
+            if code < 0:
+                message = f"it was ended by {signal_name(-code)}, which was not sent by this worker"
+            if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+                cause, message = "memory", "the machine ran out of memory and ended it"
+        return cause or "error", message, code
+
+
 class Reaper:
     """One run, from start to the end of its last process."""
 
@@ -66,11 +112,7 @@ class Reaper:
         self._main = 0
         #: Wait status of the main process, once it has ended.
         self._status: int | None = None
-        #: Why we are ending the run; None while the task is left to itself.
-        self._cause: RunCause | None = None
-        self._message: str | None = None
-        #: When SIGKILL follows the SIGTERM that was sent.
-        self._kill_at: float | None = None
+        self._ending = Ending(clock)
         self._pending = b""
 
     def run(self) -> None:
@@ -81,15 +123,14 @@ class Reaper:
         watch = ChildWatch()
         usage = Usage(self._spec, self._clock)
         stdin = _standard_input(self._spec.stdin)
-        ooms = oom_kills()
         if self._abandoned():
-            self._cause = "fenced"
+            self._ending.cause = "fenced"
         else:
             try:
                 stdio = self._spec.stdio or (stdin, theirs, theirs)
                 self._main = spawn(self._spec.argv, self._spec.env, self._spec.cwd, stdio)
             except NotStarted as failure:
-                self._cause, self._message = "error", str(failure)
+                self._ending.fail(str(failure))
         os.close(theirs)
         os.close(stdin)
         if self._main:
@@ -99,7 +140,7 @@ class Reaper:
         for _ in range(_LAST_CHUNKS):
             if not _pump(output, log):
                 break
-        self._report({"event": "ended", **self._end(log, ooms).to_json()})
+        self._report({"event": "ended", **self._end(log).to_json()})
 
     def _abandoned(self) -> bool:
         """Whether the supervisor fenced itself or died while this process was getting ready."""
@@ -126,64 +167,45 @@ class Reaper:
                 self._obey()
             now = self._clock.now()
             if self._spec.timeout is not None and now >= self._began + self._spec.timeout:
-                self._stop("timeout", self._spec.grace, f"it ran longer than {self._spec.timeout:g} s")
+                self._ending.stop("timeout", self._spec.grace, f"it ran longer than {self._spec.timeout:g} s")
             if usage.pause is not None and now >= look_at:
                 if (breach := usage.breach()) is not None:
-                    self._stop(breach[0], 0, breach[1])
+                    self._ending.stop(breach[0], 0, breach[1])
                 look_at = now + (usage.pause or SLICE)
-            if self._kill_at is not None and now >= self._kill_at:
+            if self._ending.overdue:
                 return
 
     def _pause(self, look_at: float) -> float:
         """Seconds to sleep at most before something is due."""
         due = [SLICE]
         now = self._clock.now()
-        if self._spec.timeout is not None and self._cause is None:
+        if self._spec.timeout is not None and self._ending.cause is None:
             due.append(self._began + self._spec.timeout - now)
         if self._spec.memory_limit is not None or self._spec.process_limit is not None:
             due.append(look_at - now)
-        if self._kill_at is not None:
-            due.append(self._kill_at - now)
+        if self._ending.kill_at is not None:
+            due.append(self._ending.kill_at - now)
         return max(0.0, min(due))
 
     def _obey(self) -> None:
         data = os.read(self._orders, _CHUNK)
         if not data:
-            self._stop("fenced", 0, None)
+            self._ending.stop("fenced", 0, None)
             return
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
-            self._stop(order["why"], order["grace"], None)
-
-    def _stop(self, cause: RunCause, grace: float, message: str | None) -> None:
-        """Ask the tree to end, and end it after ``grace`` seconds. The first reason given stays the cause."""
-        kill_at = self._clock.now() + grace
-        if self._kill_at is None or kill_at < self._kill_at:
-            self._kill_at = kill_at
-        if self._cause is not None:
-            return
-        self._cause, self._message = cause, message
-        if grace > 0:
-            # A stopped process would not see the SIGTERM before it is continued.
-            send_all((os.getpid(),), (signal.SIGTERM, signal.SIGCONT))
+            self._ending.stop(order["why"], order["grace"], None)
 
     def _collect(self, pid: int, status: int) -> None:
         if pid == self._main:
             self._status = status
 
-    def _end(self, log: LiveLog, ooms: int) -> RunEnd:
-        code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
-        cause, message = self._cause, self._message
-        if cause is None and code is not None:
-            cause = "exit" if code >= 0 else "signal"
-            if code < 0:
-                message = f"it was ended by {signal_name(-code)}, which was not sent by this worker"
-            if code == -signal.SIGKILL and oom_kills() > ooms:
-                cause, message = "memory", "the machine ran out of memory and ended it"
+    def _end(self, log: LiveLog) -> RunEnd:
+        cause, message, code = self._ending.verdict(self._status)
         return RunEnd(
             run=self._spec.run,
-            cause=cause or "error",
+            cause=cause,
             exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             message=message or log.problem,
