@@ -27,8 +27,9 @@ import pygit2
 
 BLOB, TREE, COMMIT = "blob", "tree", "commit"
 _KINDS = {COMMIT: 1, TREE: 2, BLOB: 3}
-#: Records are small and short-lived: little time for packing them well.
-_LEVEL = 1
+#: Records are small and short-lived: little time for packing them well. Two thirds of a folder are hashes,
+#: which do not get smaller at all.
+_LEVELS = {COMMIT: 1, TREE: 0, BLOB: 1}
 #: So many packs of about one size are put together; sizes differ by this factor, from the smallest on.
 _MANY = 32
 _SMALLEST = 1 << 16
@@ -53,7 +54,7 @@ class PackWriter:
         """Take an object in; its id. Nobody else sees it before `write`."""
         digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)) + data, usedforsecurity=False).digest()
         if digest not in self._objects:
-            self._objects[digest] = _header(_KINDS[kind], len(data)) + zlib.compress(data, _LEVEL)
+            self._objects[digest] = _header(_KINDS[kind], len(data)) + zlib.compress(data, _LEVELS[kind])
         return pygit2.Oid(raw=digest)
 
     def write(self) -> None:
