@@ -6,11 +6,13 @@ A task has forty fields and is changed four times in its life. That shows where 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: Record type → what makes a draft of a record.
+_COPIERS: dict[type[Any], Callable[[Any], Any]] = {}
 
 
 def evolve(record: T, /, **changes: Any) -> T:
@@ -19,23 +21,25 @@ def evolve(record: T, /, **changes: Any) -> T:
     Raises `TypeError` for a field that there is not.
     """
     kind = type(record)
-    draft = _copier(kind)(record)
+    copy = _COPIERS.get(kind)
+    if copy is None:
+        copy = _COPIERS[kind] = _copier(kind)
+    draft = copy(record)
     try:
         for name, value in changes.items():
             setattr(draft, name, value)
     except AttributeError as error:
-        raise TypeError(f"{kind.__name__} has no field {name!r}") from error
+        raise TypeError(f"{kind.__name__} has no such field: {error}") from error
     draft.__class__ = kind
     result: T = draft
     return result
 
 
-@functools.cache
 def _copier(kind: type[Any]) -> Callable[[Any], Any]:
-    """What makes a draft of a record: of a class with the same slots in which nothing is frozen.
+    """What copies a record into a draft: an instance of a class with the same slots that is not frozen.
 
-    Filled in, a draft becomes a record by a change of its class. A record that cannot be filled in has to be
-    given each of its fields by a call, which is what costs.
+    A draft becomes a record by a change of its class. A record takes each of its fields by a call, which is
+    what costs.
     """
     if hasattr(kind, "__post_init__"):
         raise TypeError(f"{kind.__name__} is not complete without its __post_init__")
