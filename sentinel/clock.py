@@ -8,6 +8,7 @@ after a reboot. `Clock.wall` is for people, for display and for backoff, and nev
 from __future__ import annotations
 
 import datetime
+import functools
 import threading
 import time
 from typing import Protocol
@@ -71,6 +72,7 @@ class SystemClock:
         return _ThreadEvent()
 
 
+@functools.lru_cache(maxsize=16)  # what is decided together has one time
 def rfc3339(wall: float) -> str:
     """``wall`` seconds since 1970 as RFC 3339 UTC with microseconds, e.g. ``2026-11-22T08:15:00.250000Z``."""
     moment = datetime.datetime.fromtimestamp(wall, tz=datetime.UTC)

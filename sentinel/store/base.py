@@ -66,8 +66,8 @@ class Transaction:
     records: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        blind = self.write.keys() - self.expect.keys()
-        if blind:
+        if not self.write.keys() <= self.expect.keys():
+            blind = self.write.keys() - self.expect.keys()
             raise ValueError(f"transaction {self.note!r} writes {sorted(blind)} without expecting a version")
         # It is a line of a commit message: a NUL would cut the trailers off, and more than "\n" ends a line.
         if not self.note or not self.note.isprintable():
