@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
+
 from sentinel.clock import rfc3339
 from sentinel.fleet.view import load
 from sentinel.model import layout
@@ -33,6 +36,30 @@ def end_of(
     change.expect_present(layout.incarnation_key(incarnation))
     change.put(key, before.with_ended(incarnation, counts, crashed=crashed))
     return change.transaction(f"count what {worker} did as {incarnation}", aside=True)
+
+
+def fold(change: Change, snapshot: Snapshot, workers: Iterable[str]) -> None:
+    """Have the totals of ``workers``, which are forgotten, count together with those of all others like it.
+
+    What cannot be read stays as it is.
+    """
+    key = layout.totals_key(layout.FORGOTTEN)
+    together = load(snapshot, key, Totals.load) or Totals(worker=layout.FORGOTTEN)
+    if not isinstance(together, Totals):
+        return
+    before = together
+    for worker in workers:
+        found = load(snapshot, layout.totals_key(worker), Totals.load)
+        if isinstance(found, Totals):
+            together = dataclasses.replace(
+                together,
+                ended=together.ended + found.ended,
+                crashed=together.crashed + found.crashed,
+                counts=together.counts + found.counts,
+            )
+            change.delete(layout.totals_key(worker))
+    if together != before:
+        change.put(key, together)
 
 
 def count_conflict(change: Change, snapshot: Snapshot, lock: str, *, refused: bool, wall: float) -> bool:

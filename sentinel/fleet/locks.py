@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 
 from sentinel.clock import rfc3339
 from sentinel.errors import BadRecord, LockHeld, LockLost, NotFound
 from sentinel.fleet.counting import count_conflict
 from sentinel.fleet.observer import Observer
+from sentinel.fleet.retention import mark_in
 from sentinel.fleet.view import View, load_lock
 from sentinel.model import layout
-from sentinel.model.codec import Fields
-from sentinel.model.lock import Lock
+from sentinel.model.lock import Floor, Lock
 from sentinel.store.base import ABSENT, Snapshot, Transaction
 from sentinel.store.transact import Change
 
@@ -41,7 +42,11 @@ def acquire(
     key = layout.lock_key(name)
     lock = load_lock(snapshot, name)
     if lock is None:
-        lock = Lock(name=name, epoch=_floor(snapshot))
+        try:
+            lock = Lock(name=name, epoch=floor_in(snapshot).epoch)
+        except BadRecord as error:
+            # Starting at zero could repeat an epoch that somebody still trusts.
+            raise LockHeld(f"no new lock can start: {error}") from error
         change.expect(layout.LOCK_FLOOR)
     elif lock.incarnation is not None:
         left = layout.incarnation_key(lock.incarnation)
@@ -89,7 +94,7 @@ def release(
         raise LockLost(_not_held(lock, epoch))
     if not lock.held:
         return None, lock
-    freed = lock.free()
+    freed = lock.free(mark_in(change))
     change.put(layout.lock_key(name), freed)
     verb = "release" if epoch is not None else "force the release of"
     return change.transaction(f"{verb} lock {name} epoch {lock.epoch} by {by}"), freed
@@ -117,7 +122,7 @@ def free_left_behind(
         why = f"silent for {lock.ttl:g} s"
     else:
         return None
-    change.put(layout.lock_key(lock.name), lock.free())
+    change.put(layout.lock_key(lock.name), lock.free(mark_in(change)))
     return change.transaction(f"free lock {lock.name} epoch {lock.epoch} of {lock.holder} ({why}) by {by}")
 
 
@@ -135,12 +140,20 @@ def _not_held(lock: Lock, epoch: int) -> str:
     return f"lock {lock.name} is held by {lock.holder} at epoch {lock.epoch}, not at epoch {epoch}"
 
 
-def _floor(snapshot: Snapshot) -> int:
-    document = snapshot.get(layout.LOCK_FLOOR)
-    if document is None:
-        return 0
-    try:
-        return Fields(layout.LOCK_FLOOR, document).count("epoch")
-    except BadRecord as error:
-        # Starting at zero could repeat an epoch that somebody still trusts.
-        raise LockHeld(f"no new lock can start: {error}") from error
+def floor_in(snapshot: Snapshot) -> Floor:
+    """The epoch above which a new lock starts. Raises `BadRecord` when it cannot be read."""
+    return snapshot.parsed(layout.LOCK_FLOOR, Floor.load) or Floor()
+
+
+def prune(change: Change, floor: Floor, pruned: Iterable[Lock]) -> None:
+    """Have the records of these free locks go, with the counts of who wanted them.
+
+    ``floor`` is the present one and rises above all of their epochs, so that none of these ever starts again.
+    """
+    epoch = floor.epoch
+    for lock in pruned:
+        change.delete(layout.lock_key(lock.name))
+        if change.holds(layout.contention_key(lock.name)):
+            change.delete(layout.contention_key(lock.name))
+        epoch = max(epoch, lock.epoch)
+    change.put(layout.LOCK_FLOOR, dataclasses.replace(floor, epoch=epoch))

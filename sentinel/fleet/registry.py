@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from sentinel.errors import BadRecord, Conflict, NotFound, WorkerIdInUse
 from sentinel.fleet import tasks
+from sentinel.fleet.counting import fold
+from sentinel.fleet.retention import mark_in
 from sentinel.fleet.view import View, load
 from sentinel.model import layout
 from sentinel.model.door import Door
@@ -111,7 +113,7 @@ def leave(
             tasks.write_task(change, end_attempt(task, ending, wall=wall))
     for lock in view.locks.values():
         if lock.incarnation == incarnation.id:
-            change.put(layout.lock_key(lock.name), lock.free())
+            change.put(layout.lock_key(lock.name), lock.free(mark_in(change)))
     if forget and load_worker(view.snapshot, incarnation.worker) is not None:
         change.delete(layout.worker_key(incarnation.worker))
     change.delete(key)
@@ -131,6 +133,7 @@ def cordon(
         after = dataclasses.replace(after, drain=None, drain_deadline=0.0)
     if after == worker:
         return None, worker
+    after = dataclasses.replace(after, mark=0)  # somebody counts on it: it is kept anew
     change.put(layout.worker_key(worker_id), after)
     return change.transaction(f"{'cordon' if cordoned else 'uncordon'} {worker_id}"), after
 
@@ -179,8 +182,21 @@ def remove(change: Change, snapshot: Snapshot, worker_id: str) -> Transaction:
         )
     if worker is not None:
         change.expect_absent(layout.incarnation_key(worker.incarnation))
-    change.delete(key)
+    forget(change, snapshot, [worker_id])
     return change.transaction(f"remove worker {worker_id}")
+
+
+def forget(change: Change, snapshot: Snapshot, worker_ids: Iterable[str]) -> None:
+    """Have all that is kept under these names go, with what they counted told by all forgotten ones together.
+
+    None of them is live: the caller expects that.
+    """
+    names = list(worker_ids)
+    for name in names:
+        for key in (layout.worker_key(name), layout.assignment_key(name)):
+            if change.holds(key):
+                change.delete(key)
+    fold(change, snapshot, names)
 
 
 def _one_word(text: str) -> str:

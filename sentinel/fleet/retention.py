@@ -209,9 +209,14 @@ def step(
 
 def _told(gone: list[str], condemned: int, marked: int) -> str:
     if gone:
-        named = ", ".join(gone[:_NAMED]) + (f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else "")
-        return f"prune {named}"
+        return f"prune {some_of(gone)}"
     return f"condemn {condemned} ended tasks" if condemned else f"mark {marked} ended tasks"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """As many of these names as the audit tells, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def anything_ended(snapshot: Snapshot) -> bool:

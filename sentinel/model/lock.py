@@ -35,6 +35,8 @@ class Lock:
     ttl: float = 0.0
     acquired_at: str | None = None
     renewed_at: str | None = None
+    #: Mark of the retention under which it was freed (see `sentinel.model.retention`); 0 while it is held.
+    mark: int = 0
 
     rev: int = 0
     tx: str = ""
@@ -60,16 +62,17 @@ class Lock:
             ttl=ttl,
             acquired_at=at,
             renewed_at=None,
+            mark=0,
         )
 
     def renew(self, *, ttl: float, at: str) -> Lock:
         """The same holder, its time counted anew."""
         return dataclasses.replace(self, ttl=ttl, renewed_at=at)
 
-    def free(self) -> Lock:
-        """The lock without a holder; the epoch stays."""
+    def free(self, mark: int = 0) -> Lock:
+        """The lock without a holder, since the retention's ``mark``; the epoch stays."""
         return dataclasses.replace(
-            self, holder=None, incarnation=None, ttl=0.0, acquired_at=None, renewed_at=None
+            self, holder=None, incarnation=None, ttl=0.0, acquired_at=None, renewed_at=None, mark=mark
         )
 
     def stamped(self, rev: int, tx: str) -> Self:
@@ -90,6 +93,7 @@ class Lock:
             ttl=fields.seconds("ttl", 0.0),
             acquired_at=fields.maybe_text("acquired_at"),
             renewed_at=fields.maybe_text("renewed_at"),
+            mark=fields.count("mark", 0),
             rev=fields.count("rev"),
             tx=fields.text("tx"),
             extra=fields.rest(),
@@ -97,3 +101,31 @@ class Lock:
         if key.partition("/")[2] != lock.name:
             raise fields.bad(f"it says it is lock {lock.name!r}")
         return lock
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The highest epoch of all locks whose records were pruned; every new lock starts above it."""
+
+    epoch: int = 0
+
+    rev: int = 0
+    tx: str = ""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def stamped(self, rev: int, tx: str) -> Self:
+        return dataclasses.replace(self, rev=rev, tx=tx)
+
+    def document(self) -> Document:
+        return flat(self)
+
+    @classmethod
+    def load(cls, key: str, document: Mapping[str, Any]) -> Floor:
+        """The floor stored under ``key``. Raises `BadRecord` when it is none."""
+        fields = Fields(key, document)
+        return cls(
+            epoch=fields.count("epoch"),
+            rev=fields.count("rev"),
+            tx=fields.text("tx"),
+            extra=fields.rest(),
+        )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
-from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
+from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, compact, encode, flat
 from sentinel.model.evolve import evolve
 from sentinel.model.line import one_line
 from sentinel.model.origin import Approval, Source, spec_hash
@@ -66,8 +66,12 @@ class Event:
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def document(self) -> Document:
-        """The event as JSON."""
+        """The event as people get to see it."""
         return flat(self)
+
+    def stored(self) -> Document:
+        """The event as a part of its task's record."""
+        return compact(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,12 +188,15 @@ class Task:
         return evolve(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return {
-            **flat(self),
-            "source": None if self.source is None else self.source.document(),
-            "approval": None if self.approval is None else self.approval.document(),
-            "history": [event.document() for event in self.history],
-        }
+        found = {**compact(self), "history": [event.stored() for event in self.history]}
+        if self.source is not None:
+            found["source"] = self.source.document()
+        if self.approval is not None:
+            found["approval"] = self.approval.document()
+        if self.result is not None:
+            # Here, what is empty is not what is absent.
+            found["result"] = self.result
+        return found
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Task:

@@ -58,6 +58,8 @@ class Worker:
     version: str = ""
     endpoint: str | None = None
     registered_at: str = ""
+    #: Mark of the retention under which its latest incarnation was seen to be gone; 0 where nobody has yet.
+    mark: int = 0
 
     rev: int = 0
     tx: str = ""
@@ -93,6 +95,7 @@ class Worker:
             version=fields.text("version", ""),
             endpoint=fields.maybe_text("endpoint"),
             registered_at=fields.text("registered_at", ""),
+            mark=fields.count("mark", 0),
             rev=fields.count("rev"),
             tx=fields.text("tx"),
             extra=fields.rest(),

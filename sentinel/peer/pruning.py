@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sentinel.clock import Clock
 from sentinel.errors import BadRecord, StoreError
-from sentinel.fleet import failover, retention
+from sentinel.fleet import failover, names, retention
 from sentinel.fleet.observer import Observer
 from sentinel.fleet.retention import Age, Companions, Found
 from sentinel.fleet.view import View
@@ -47,6 +47,8 @@ class Pruning:
         self._part = 0
         self._left = 0
         self._ages: Counter[Age] = Counter()
+        #: What is to be done under this mark about names that nobody uses, in portions of one step each.
+        self._names: list[list[str]] = []
         #: The age from which on ended tasks are kept by number, by the last whole sweep.
         self._oldest_kept: Age | None = None
         self._due = float("-inf")
@@ -83,7 +85,11 @@ class Pruning:
             turn = failover.turn(view, f"{RETENTION} {record.mark}", self._incarnation)
             late = silence >= terms.period * (1 + turn * _LATER)
             # An idle fleet with nothing to prune counts no time, and writes nothing.
-            if late and (snapshot.revision != self._first_seen[1] or retention.anything_ended(snapshot)):
+            if late and (
+                snapshot.revision != self._first_seen[1]
+                or retention.anything_ended(snapshot)
+                or names.anything_idle(view)
+            ):
                 yield retention.make_mark(
                     begin(),
                     record,
@@ -94,27 +100,38 @@ class Pruning:
                 )
                 return
         if record.incarnation == self._incarnation:
-            yield from self._sweep(snapshot, record, begin, needed, store)
+            yield from self._sweep(view, record, begin, needed, store)
 
     def _sweep(
         self,
-        snapshot: Snapshot,
+        view: View,
         record: Retention,
         begin: Callable[[], Change],
         needed: Callable[[str], bool],
         store: Store,
     ) -> Iterator[Transaction]:
-        terms, now = self._options.retention, self._clock.now()
+        terms, now, snapshot = self._options.retention, self._clock.now(), view.snapshot
         assert terms is not None
         if record.mark != self._mark:
             self._mark = record.mark
             # Wherever a sweep ends because another peer goes on, all parts get their turn in the end.
             self._part, self._left = record.mark * 97 % PARTS, PARTS
             self._ages.clear()
+            self._names = names.due(view, record, terms)
             self._due = now
             _drop_days(store, retention.over_days(record, terms))
             store.keep_small(record.mark - terms.marks)
-        if now < self._due or not (self._left or record.condemned):
+        if now < self._due:
+            return
+        if self._names:
+            # What bounces here comes again under the next mark.
+            self._due = now + _SHORTEST
+            portion = self._names.pop(0)
+            idle = names.step(begin(), snapshot, record, terms, portion, by=self._options.worker)
+            if idle is not None:
+                yield idle
+            return
+        if not (self._left or record.condemned):
             return
         parts = iter([(self._part + place) % PARTS for place in range(self._left)])
         found = retention.examine(snapshot, parts, record, terms, self._oldest_kept)

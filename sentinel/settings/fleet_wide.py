@@ -314,7 +314,8 @@ class Retention(Section):
     days: Whole = setting(
         7,
         "Days for which an ended task is kept: its record, result, log and history. For so long a task that "
-        "is submitted again under its id is recognised.",
+        "is submitted again under its id is recognised. Free locks and workers that are gone are kept as "
+        "long.",
         json="retention.days",
         unit="days",
         ge=1,

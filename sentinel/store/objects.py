@@ -76,10 +76,11 @@ class Objects:
     def __init__(self, repository: pygit2.Repository, *, pack: PackWriter | None = None) -> None:
         self.repository = repository
         self._pack = pack
-        self._parsed: Recent[tuple[pygit2.Oid, str, Callable[..., Any]], Any] = Recent(5_000)
+        # A batch that was written is read by the next look: some thousand records.
+        self._parsed: Recent[tuple[pygit2.Oid, str, Callable[..., Any]], Any] = Recent(2_000)
         self._roots: Recent[pygit2.Oid, pygit2.Oid] = Recent(1_000)
         self._trees: Recent[pygit2.Oid, Mapping[str, Entry]] = Recent(10_000)
-        self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(8 * 1024 * 1024)
+        self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(2 * 1024 * 1024)
 
     def tree(self, oid: pygit2.Oid) -> Mapping[str, Entry]:
         """The entries of a tree by name. Raises `Unavailable` when the repository lost it."""

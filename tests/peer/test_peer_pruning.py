@@ -10,9 +10,12 @@ import pytest
 
 from sentinel.errors import Unavailable
 from sentinel.fleet import tasks
+from sentinel.fleet.locks import floor_in
 from sentinel.fleet.retention import retention_in
+from sentinel.model.layout import lock_key
+from sentinel.model.lock import Lock
 from sentinel.model.retention import Retention, Terms
-from sentinel.store.base import Version
+from sentinel.store.base import Snapshot, Transaction, Version
 from sentinel.store.memory import MemoryStore
 from tests.peer.harness import Member, World
 
@@ -194,3 +197,38 @@ def test_beyond_the_number_the_oldest_are_pruned(world: World) -> None:
         ended(world, f"t{number}")
         world.pass_time(60.0, member, step=1.0)
     assert len(kept(world)) <= 3
+
+
+def free_lock(world: World, name: str, epoch: int) -> None:
+    def decide(snapshot: Snapshot) -> tuple[Transaction, None]:
+        lock = Lock(name=name, epoch=epoch)
+        return world.client.change(snapshot).put(lock_key(name), lock).transaction("a test"), None
+
+    world.client.transact(decide)
+
+
+def test_a_lock_that_nobody_takes_any_more_goes_and_the_next_starts_above_it(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    free_lock(world, "deploy", 41)
+    world.pass_time(ALL_OF_IT + 2 * PERIOD, member)
+    assert dict(world.view().locks) == {}
+    assert floor_in(MemoryStore(world.fleet).read()).epoch == 41
+
+
+def test_a_worker_that_is_gone_is_listed_for_as_long_as_a_task_and_then_goes(world: World) -> None:
+    member, other = world.member("w1", retention=TERMS), world.member("w2")
+    other.peer.end()
+    world.settle(other)
+    world.pass_time(TERMS.seconds, member)
+    before = sorted(world.view().workers)
+    world.pass_time(ALL_OF_IT + 2 * PERIOD - TERMS.seconds, member)
+    assert (before, sorted(world.view().workers)) == (["w1", "w2"], ["w1"])
+
+
+def test_marks_end_when_no_name_is_left_that_nobody_uses(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    free_lock(world, "deploy", 41)
+    world.pass_time(ALL_OF_IT + 3 * PERIOD, member)
+    before = mark(world)
+    world.pass_time(5 * PERIOD, member)
+    assert mark(world) == before

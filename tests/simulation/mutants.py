@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from sentinel.fleet.view import View, load_session
 from sentinel.model import layout
 from sentinel.model import task as model
 from sentinel.model.lease import LeaseTimes, work_limit
+from sentinel.model.lock import Floor, Lock
 from sentinel.model.retention import Terms
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.model.worker import Incarnation, Worker
@@ -250,7 +251,17 @@ def submit_that_looks_at_active_tasks_alone(patch: pytest.MonkeyPatch) -> None:
 
 def epoch_reset_on_lock_re_creation(patch: pytest.MonkeyPatch) -> None:
     """A lock whose record was pruned starts at zero again."""
-    patch.setattr(locks, "_floor", lambda snapshot: 0)
+    patch.setattr(locks, "floor_in", lambda snapshot: Floor())
+
+
+def pruning_of_locks_below_the_floor(patch: pytest.MonkeyPatch) -> None:
+    """The record of a free lock goes, and nothing is left of its epoch."""
+
+    def prune(change: Change, floor: Floor, pruned: Iterable[Lock]) -> None:
+        for lock in pruned:
+            change.delete(layout.lock_key(lock.name))
+
+    patch.setattr(locks, "prune", prune)
 
 
 def no_alarm_when_the_state_was_moved_back(patch: pytest.MonkeyPatch) -> None:
@@ -366,6 +377,12 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         name="epoch reset on lock re-creation",
         patch=epoch_reset_on_lock_re_creation,
+        caught_as=frozenset({"I2"}),
+        options=scenario({"kill": 1.0}),
+    ),
+    Mutant(
+        name="pruning of locks below the floor",
+        patch=pruning_of_locks_below_the_floor,
         caught_as=frozenset({"I2"}),
         options=scenario({"kill": 1.0}),
     ),
