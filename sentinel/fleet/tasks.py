@@ -42,9 +42,13 @@ def write_task(change: Change, task: Task, *, loaded: bool = False) -> None:
             change.expect_absent(there)
 
 
-def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tuple[Transaction | None, Task]:
+def submit(
+    change: Change, snapshot: Snapshot, task: Task, *, wall: float, loaded: bool = False
+) -> tuple[Transaction | None, Task]:
     """A new task, or the one that was submitted before under this id with the same specification.
 
+    ``loaded`` is what it is for `Change.put`: what `sentinel.fleet.submission.draft` makes, holds what a
+    store gives back.
     Raises `Conflict` when the id stands for something else, and `NotFound` when a dependency does not exist.
     """
     existing = load_task(snapshot, task.id)
@@ -58,7 +62,7 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
         return None, existing
     _expect_dependencies(change, snapshot, task)
     task = model.submit(task, wall=wall)
-    write_task(change, task)
+    write_task(change, task, loaded=loaded)
     return change.transaction(f"submit {task.id} ({task.type})"), task
 
 

@@ -178,7 +178,11 @@ class Task:
 
     def held_under(self, fence: Fence) -> bool:
         """Whether it is still running under exactly this claim."""
-        return self.state == "running" and self.fence() == fence
+        return (
+            self.state == "running"
+            and (self.epoch, self.run, self.incarnation) == (fence.epoch, fence.run, fence.incarnation)
+            and self.id == fence.task
+        )
 
     def stamped(self, rev: int, tx: str) -> Self:
         return evolve(self, rev=rev, tx=tx)

@@ -10,6 +10,7 @@ from signal import Signals
 from typing import Any
 
 from sentinel.model.codec import MAX_INLINE_BYTES, decode, encode
+from sentinel.model.evolve import evolve
 from sentinel.model.redaction import Redactor
 from sentinel.model.task import Cause, Ending
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
@@ -40,8 +41,10 @@ class Outcome:
 
     def ending(self, names: Sequence[str], commit: str | None = None) -> Ending:
         """The ending, with the names that the store gave to the blobs, and the ``commit`` that holds them."""
+        if not self.blobs:
+            return self._ending
         where = {} if commit is None else {"commit": commit}
-        return dataclasses.replace(
+        return evolve(
             self._ending,
             log=None if self._log is None else {"blob": names[0], **where, **self._log},
             result_blob=names[-1] if self._large else None,

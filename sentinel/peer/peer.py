@@ -339,8 +339,8 @@ class Peer:
 
     def _changes(self, view: View) -> Callable[[], Change]:
         """What begins the changes of this incarnation; whatever one is for, it bounces once that is dead."""
-        begin, alive = self._transactor.changes(view.snapshot), incarnation_key(self._incarnation.id)
-        return lambda: begin().expect_present(alive)
+        begin, alive = self._transactor.changes(), incarnation_key(self._incarnation.id)
+        return lambda: begin(view.snapshot).expect_present(alive)
 
     def _freed(self, outcome: Outcome) -> None:
         # What was lost has waited long enough: it is not to wait for the next look, too.

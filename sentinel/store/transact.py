@@ -144,10 +144,10 @@ class Transactor:
         """A new, empty change on ``snapshot``."""
         return Change(snapshot, self.ids.ulid())
 
-    def changes(self, snapshot: Snapshot) -> Callable[[], Change]:
-        """What begins one change after the other of those that are decided on together, on ``snapshot``."""
+    def changes(self) -> Callable[[Snapshot], Change]:
+        """What begins one change after the other of those that are decided on together."""
         ids = self.ids.ulids()
-        return lambda: Change(snapshot, next(ids))
+        return lambda snapshot: Change(snapshot, next(ids))
 
     def transact(self, decide: Callable[[Snapshot], tuple[Transaction | None, T]]) -> T:
         """Run ``decide`` until its transaction lands (or it wants none), and return its second value.
