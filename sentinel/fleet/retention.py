@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sentinel.clock import rfc3339
 from sentinel.errors import BadRecord
+from sentinel.fleet.observer import Observer
 from sentinel.fleet.view import load
 from sentinel.model import layout
 from sentinel.model.retention import Day, Retention, Terms
@@ -28,6 +29,9 @@ STEP = 100
 _PARTS_AT_ONCE = 32
 #: How many of them the audit names.
 _NAMED = 5
+
+#: What an observer calls the mark together with the time that was handed on; no key is named like it.
+_HANDED_ON = f"{layout.RETENTION} stood"
 
 #: The keys of what goes together with an ended task; None when that is still needed, and the task with it.
 Companions = Callable[[Snapshot, Task], Sequence[str] | None]
@@ -103,10 +107,40 @@ def make_mark(
     if days is None:
         seen = dict(record.days)
     record = dataclasses.replace(
-        record, mark=mark, by=worker, incarnation=incarnation, at=rfc3339(wall), days=seen
+        record, mark=mark, by=worker, incarnation=incarnation, at=rfc3339(wall), stood=0, days=seen
     )
     change.put(layout.RETENTION, record)
     return change.transaction(f"mark {mark} of the retention, by {worker}", aside=True)
+
+
+def watched(record: Retention) -> dict[str, str]:
+    """What an observer watches of the record, to be able to tell how long its mark has `stood`."""
+    return {layout.RETENTION: str(record.mark), _HANDED_ON: _handed_on(record)}
+
+
+def stood(record: Retention, observer: Observer) -> float:
+    """Seconds for which the mark has stood at least, as far as this observer can tell.
+
+    It saw that itself, or it began to watch after another who had. What two saw at the same time is never
+    added up: it counts its own time only from where it saw what the other had handed on.
+    """
+    own = observer.silence(layout.RETENTION, str(record.mark))
+    return max(own, record.stood + observer.silence(_HANDED_ON, _handed_on(record)))
+
+
+def hand_on(change: Change, record: Retention, observer: Observer, *, by: str) -> Transaction | None:
+    """Have the next go on counting where one that leaves ends; None where that adds nothing."""
+    now = int(stood(record, observer))
+    if now <= record.stood:
+        return None
+    change.put(layout.RETENTION, dataclasses.replace(record, stood=now))
+    return change.transaction(
+        f"mark {record.mark} of the retention has stood for {now} s, by {by}", aside=True
+    )
+
+
+def _handed_on(record: Retention) -> str:
+    return f"{record.mark} {record.stood}"
 
 
 def over_days(record: Retention, terms: Terms) -> Iterator[tuple[str, Version]]:

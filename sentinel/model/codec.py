@@ -218,12 +218,14 @@ class Fields:
 
     def take(self, name: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
         """The field ``name``, which must be of ``kind``; without a ``default`` it must be there."""
-        if name not in self._left:
+        value = self._left.pop(name, ...)
+        if value is ...:
             if default is ...:
                 raise self.bad(f"the field {name!r} is missing")
             return default
-        value = self._left.pop(name)
-        if isinstance(value, bool) and kind is not bool and kind is not object:
+        if type(value) is kind:
+            return value
+        if isinstance(value, bool) and kind is not object:
             raise self.bad(f"the field {name!r} has the wrong type")
         if not isinstance(value, kind):
             raise self.bad(f"the field {name!r} has the wrong type")

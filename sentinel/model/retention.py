@@ -2,7 +2,8 @@
 
 A *mark* goes up by one when a peer has seen it unchanged, on its own clock, for a period; an ended task keeps
 the mark that it ended under. So how old it is follows from the records alone: nobody compares a time that
-another machine wrote with a clock of its own, and a clock that is wrong by years prunes nothing.
+another machine wrote with a clock of its own, and a clock that is wrong by years prunes nothing. Who leaves
+before the period is over hands on for how long the mark has stood, and the next counts on from there.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Retention:
     incarnation: str = ""
     #: When, for people.
     at: str = ""
+    #: Seconds for which the mark has stood at least, as those counted who have left since.
+    stood: int = 0
     #: Ids of ended tasks that go in the next step: no new task may be made to run after them.
     condemned: tuple[str, ...] = ()
     #: Days whose artifacts are kept.
@@ -89,6 +92,7 @@ class Retention:
             by=fields.text("by"),
             incarnation=fields.text("incarnation"),
             at=fields.text("at"),
+            stood=fields.count("stood", 0),
             condemned=fields.texts("condemned"),
             days={day: _load_day(key, found) for day, found in fields.mapping("days").items()},
             pruned=fields.count("pruned", 0),

@@ -83,6 +83,8 @@ class Admission:
                 sent=sent,
                 reply=reply,
                 announced=failover.announced(view, registers),
+                # What earlier processes saw of other things goes on with the work itself.
+                keep=self._observer.sightings(),
             )
             before = registry.predecessor(view.snapshot, self._worker.id)
             if self._closed(view):

@@ -478,9 +478,12 @@ class Peer:
         leaving = registry.leave(change, view, self._incarnation, endings, wall=wall, forget=forget)
         self._leaving = True
         # Of a fenced incarnation one transaction may land, and no other.
-        counted = self._count(view) if self.fenced is None else None
-        last = Planned(leaving, self._left)
-        self._commit([last] if counted is None else [Planned(counted), last])
+        aside = [self._count(view), self._hand_on(view)] if self.fenced is None else []
+        told = [Planned(transaction) for transaction in aside if transaction is not None]
+        self._commit([*told, Planned(leaving, self._left)])
+
+    def _hand_on(self, view: View) -> Transaction | None:
+        return self._pruning.hand_on(view.snapshot, self._observer, self._changes(view))
 
     def _count(self, view: View) -> Transaction | None:
         return end_of(

@@ -58,11 +58,20 @@ class Pruning:
         self._options = options
 
     def watched(self, snapshot: Snapshot) -> dict[str, str]:
-        """The mark, for the observer: its age is how long it was seen unchanged."""
+        """The mark, for the observer."""
         record = _record(snapshot)
         if record is not None and record.mark != self._first_seen[0]:
             self._first_seen = (record.mark, snapshot.revision)
-        return {} if record is None or self._options.retention is None else {RETENTION: str(record.mark)}
+        return {} if record is None or self._options.retention is None else retention.watched(record)
+
+    def hand_on(
+        self, snapshot: Snapshot, observer: Observer, begin: Callable[[], Change]
+    ) -> Transaction | None:
+        """What one that leaves has seen of how long the mark stands; None where that is nothing new."""
+        record = _record(snapshot)
+        if record is None or self._options.retention is None:
+            return None
+        return retention.hand_on(begin(), record, observer, by=self._options.worker)
 
     def act(
         self,
@@ -80,10 +89,10 @@ class Pruning:
         record = _record(snapshot)
         if terms is None or record is None:
             return
-        silence = observer.silence(RETENTION, str(record.mark))
-        if silence >= terms.period:
+        stood = retention.stood(record, observer)
+        if stood >= terms.period:
             turn = failover.turn(view, f"{RETENTION} {record.mark}", self._incarnation)
-            late = silence >= terms.period * (1 + turn * _LATER)
+            late = stood >= terms.period * (1 + turn * _LATER)
             # An idle fleet with nothing to prune counts no time, and writes nothing.
             if late and (
                 snapshot.revision != self._first_seen[1]

@@ -49,6 +49,7 @@ class Member:
         role: str | None = None,
         region: str | None = None,
         errands: Errands | None = None,
+        observer: Observer | None = None,
         **options: Any,
     ) -> None:
         self.worker = worker
@@ -62,7 +63,7 @@ class Member:
         )
         self.overseer = ScriptedOverseer(world.clock)
         self.lease = Lease(world.clock, self.overseer.extend)
-        self.observer = Observer()
+        self.observer = observer or Observer()
         self.transactor = Transactor(self.store, world.clock, world.rng, world.ids, patience=1.0)
         peer_options = PeerOptions(
             worker=worker,

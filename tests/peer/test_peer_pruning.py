@@ -11,6 +11,7 @@ import pytest
 from sentinel.errors import Unavailable
 from sentinel.fleet import tasks
 from sentinel.fleet.locks import floor_in
+from sentinel.fleet.observer import Observer
 from sentinel.fleet.retention import retention_in
 from sentinel.model.layout import lock_key
 from sentinel.model.lock import Lock
@@ -232,3 +233,74 @@ def test_marks_end_when_no_name_is_left_that_nobody_uses(world: World) -> None:
     before = mark(world)
     world.pass_time(5 * PERIOD, member)
     assert mark(world) == before
+
+
+def leave(world: World, *members: Member) -> None:
+    for member in members:
+        member.peer.end()
+        world.settle(member)
+        assert member.peer.left
+
+
+def stood(world: World) -> int:
+    found = record(world)
+    return 0 if found is None else found.stood
+
+
+def test_peers_none_of_which_lives_for_a_period_make_marks_together(world: World) -> None:
+    ended(world, "a")
+    for number in range(4):
+        member = world.member(f"w{number}", retention=TERMS)
+        world.pass_time(0.4 * PERIOD, member)
+        leave(world, member)
+    assert (mark(world), stood(world) < 0.6 * PERIOD) == (1, True)
+
+
+def test_time_in_which_nobody_lives_is_not_counted(world: World) -> None:
+    ended(world, "a")
+    for number in range(2):
+        member = world.member(f"w{number}", retention=TERMS)
+        world.pass_time(0.4 * PERIOD, member)
+        leave(world, member)
+        world.clock.advance(10 * PERIOD)
+    assert (mark(world), stood(world) <= 0.8 * PERIOD) == (0, True)
+
+
+def test_time_that_many_saw_at_once_is_counted_once(world: World) -> None:
+    ended(world, "a")
+    members = [world.member(f"w{number}", retention=TERMS) for number in range(5)]
+    world.pass_time(0.4 * PERIOD, *members)
+    leave(world, *members)
+    late = world.member("late", retention=TERMS)
+    world.pass_time(0.4 * PERIOD, late)
+    assert (mark(world), stood(world) <= 0.4 * PERIOD) == (0, True)
+
+
+def test_one_who_stays_counts_on_whoever_comes_and_goes(world: World) -> None:
+    ended(world, "a")
+    long = world.member("long", retention=TERMS)
+    for number in range(5):
+        guest = world.member(f"w{number}", retention=TERMS)
+        world.pass_time(2.0, guest, long)
+        leave(world, guest)
+        world.pass_time(0.2 * PERIOD - 2.0, long)
+    world.pass_time(1.0, long)
+    assert mark(world) == 1
+
+
+def test_one_who_prunes_nothing_hands_nothing_on(world: World) -> None:
+    member = world.member("w1")
+    world.pass_time(0.4 * PERIOD, member)
+    leave(world, member)
+    assert record(world) is None
+
+
+def test_a_machine_that_keeps_what_its_workers_saw_counts_the_time_between_them(world: World) -> None:
+    ended(world, "a")
+    first = world.member("w1", retention=TERMS)
+    world.pass_time(1.0, first)
+    leave(world, first)
+    world.clock.advance(PERIOD)
+    second = world.member("w2", retention=TERMS, observer=Observer(first.observer.sightings()))
+    world.pass_time(1.0, second)
+    assert mark(world) == 1

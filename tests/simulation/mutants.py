@@ -21,7 +21,7 @@ from sentinel.model import layout
 from sentinel.model import task as model
 from sentinel.model.lease import LeaseTimes, work_limit
 from sentinel.model.lock import Floor, Lock
-from sentinel.model.retention import Terms
+from sentinel.model.retention import Retention, Terms
 from sentinel.model.task import Ending, Fence, Task
 from sentinel.model.worker import Incarnation, Worker
 from sentinel.peer import peer
@@ -276,6 +276,15 @@ def pruning_before_retention(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Terms, "over", lambda self, ended, now: True)
 
 
+def time_that_two_saw_counted_twice(patch: pytest.MonkeyPatch) -> None:
+    """Whoever counts on from what another handed on adds what it saw before that."""
+
+    def stood(record: Retention, observer: Observer) -> float:
+        return record.stood + observer.silence(layout.RETENTION, str(record.mark))
+
+    patch.setattr(retention, "stood", stood)
+
+
 def pruning_of_unfinished_tasks(patch: pytest.MonkeyPatch) -> None:
     """What is to go is not looked at again: it may not have ended, or run anew."""
     original = retention.step
@@ -399,6 +408,12 @@ MUTANTS: Sequence[Mutant] = (
         patch=pruning_before_retention,
         caught_as=frozenset({"I7"}),
         options=scenario({"kill": 1.0}, retention=Terms(seconds=400.0, count=1_000)),
+    ),
+    Mutant(
+        name="time that two saw counted twice",
+        patch=time_that_two_saw_counted_twice,
+        caught_as=frozenset({"I7"}),
+        options=scenario({"drain": 1.0}, retention=Terms(seconds=400.0, count=1_000), fault_every=3.0),
     ),
     Mutant(
         name="pruning of unfinished tasks",
