@@ -486,7 +486,7 @@ class Peer:
         self._commit([*told, Planned(leaving, self._left)])
 
     def _hand_on(self, view: View) -> Transaction | None:
-        return self._pruning.hand_on(view.snapshot, self._observer, lambda: self._change(view))
+        return self._pruning.hand_on(view.snapshot, self._observer, self._changes(view))
 
     def _count(self, view: View) -> Transaction | None:
         return end_of(
