@@ -150,6 +150,13 @@ def over_days(record: Retention, terms: Terms) -> Iterator[tuple[str, Version]]:
             yield day, seen.version
 
 
+class Over(NamedTuple):
+    """An ended task that may go, as it was looked at."""
+
+    id: str
+    rev: int
+
+
 @dataclasses.dataclass(slots=True)
 class Found:
     """What a look at some of the ended tasks has found."""
@@ -158,7 +165,7 @@ class Found:
     parts: int = 0
 
     #: May go, in the order of their ids.
-    over: list[Task] = dataclasses.field(default_factory=list)
+    over: list[Over] = dataclasses.field(default_factory=list)
     #: Ended before there was a mark: they are given the present one.
     unmarked: list[Task] = dataclasses.field(default_factory=list)
     #: How many of each age there are.
@@ -183,7 +190,7 @@ def examine(
             if not task.mark:
                 found.unmarked.append(task)
             elif terms.over(task.mark, record.mark) or (oldest_kept is not None and age(task) < oldest_kept):
-                found.over.append(task)
+                found.over.append(Over(task.id, task.rev))
         if found.parts == _PARTS_AT_ONCE or found.ages.total() >= STEP:
             break
     return found
@@ -204,41 +211,48 @@ def step(
     change: Change,
     snapshot: Snapshot,
     record: Retention,
-    found: Found,
+    over: Sequence[Over],
+    unmarked: Sequence[Task],
     needed: Callable[[str], bool],
     companions: Companions,
     *,
     by: str,
-) -> tuple[Transaction | None, int]:
-    """Remove what was condemned, and condemn the first of what is over; how many of that are left.
+) -> Transaction | None:
+    """Remove what was condemned, condemn what is ``over``, and give what is ``unmarked`` the present mark.
 
-    ``needed`` tells whether an active task is to run after that one. None when there is nothing to do.
+    At most `STEP` of both are to be given. ``needed`` tells whether an active task is to run after that one.
+    None when there is nothing to do.
     """
 
-    def may_go(task: Task) -> bool:
-        return not needed(task.id) and companions(snapshot, task) is not None
+    def goes(looked_at: Over) -> Task | None:
+        """The task as it was looked at, if it may go."""
+        task = load(snapshot, layout.done_key(looked_at.id), Task.load)
+        if not isinstance(task, Task) or not task.ended or task.rev != looked_at.rev:
+            return None
+        return None if needed(task.id) or companions(snapshot, task) is None else task
 
     gone: list[str] = []
-    for task_id in record.condemned:
-        key = layout.done_key(task_id)
-        task = load(snapshot, key, Task.load)
-        if isinstance(task, Task) and task.ended and may_go(task):
-            for with_it in (key, *(companions(snapshot, task) or ())):
-                change.delete(with_it)
-            gone.append(task_id)
-    over = [task for task in found.over if task.id not in record.condemned and may_go(task)]
-    marked = found.unmarked[:STEP]
-    for task in marked:
+    for condemned_one in map(Over, record.condemned, record.revs):
+        task = goes(condemned_one)
+        if task is not None:
+            for key in (layout.done_key(task.id), *(companions(snapshot, task) or ())):
+                change.delete(key)
+            gone.append(task.id)
+    for task in unmarked:
         change.put(layout.done_key(task.id), dataclasses.replace(task, mark=record.mark))
-    next_ones = tuple(task.id for task in over[:STEP])
-    if not marked and next_ones == record.condemned == ():
-        return None, 0
+    next_ones = [each for each in sorted(over) if each.id not in gone and goes(each) is not None]
+    if not unmarked and not next_ones and not record.condemned:
+        return None
     change.put(
         layout.RETENTION,
-        dataclasses.replace(record, condemned=next_ones, pruned=record.pruned + len(gone)),
+        dataclasses.replace(
+            record,
+            condemned=tuple(each.id for each in next_ones),
+            revs=tuple(each.rev for each in next_ones),
+            pruned=record.pruned + len(gone),
+        ),
     )
-    left = max(0, len(over) - STEP) + len(found.unmarked) - len(marked)
-    return change.transaction(f"{_told(gone, len(next_ones), len(marked))}, by {by}", aside=True), left
+    return change.transaction(f"{_told(gone, len(next_ones), len(unmarked))}, by {by}", aside=True)
 
 
 def _told(gone: list[str], condemned: int, marked: int) -> str:

@@ -21,7 +21,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from sentinel.fleet.pacing import Forecast, Rhythm, Seen, Turn
+from sentinel.fleet.retention import STEP
 from sentinel.model.lease import LeaseTimes
+from sentinel.model.retention import PERIOD, Terms
 
 Kind = Literal["github", "github+api"]
 
@@ -58,6 +60,8 @@ _PROGRESS_SHARE = 0.1
 _ROUNDS_SHARE = 0.5
 #: Part of it that writes of shared memory get there at most.
 _MEMORY_SHARE = 0.2
+#: Seconds for which ended tasks are kept unless it is configured otherwise: so long marks go on after them.
+_KEPT = 7 * 86_400.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +263,7 @@ def forecast(
     # A round that finds nothing is free of charge, and a point all the same.
     points = (requests + (rounds - news) + 4 * writes) / 60
     beats = workers * 3600.0 / found.times.interval
-    state = tasks_an_hour * (2 + outputs)
+    state = tasks_an_hour * (2 + outputs) + retention_commits(tasks_an_hour)
     if found.push is not None:
         turns = workers * 3600.0 / found.push.every
         used = _some(state / turns)
@@ -288,6 +292,18 @@ def forecast(
         contents_an_hour=contents,
         limits=dataclasses.asdict(allowed),
     )
+
+
+def retention_commits(tasks_an_hour: float) -> float:
+    """Commits an hour by which marks are made, and by which what is over is condemned and then removed.
+
+    In a fleet that goes on like this for as long as tasks are kept, as many go as come. One without tasks
+    makes no marks.
+    """
+    marks = 3600.0 / PERIOD
+    over = tasks_an_hour / marks
+    steps = _some(over) * (1.0 + max(1.0, over / STEP))
+    return marks * (_some(over * Terms(seconds=_KEPT, count=0).marks) + steps)
 
 
 def _shown(tasks_an_hour: float, share: MirrorShare) -> tuple[float, float, float]:

@@ -67,6 +67,8 @@ class Retention:
     stood: int = 0
     #: Ids of ended tasks that go in the next step: no new task may be made to run after them.
     condemned: tuple[str, ...] = ()
+    #: The ``rev`` of each of them as it was condemned: one that ran again since is another matter.
+    revs: tuple[int, ...] = ()
     #: Days whose artifacts are kept.
     days: Mapping[str, Day] = dataclasses.field(default_factory=dict)
     #: Ended tasks pruned so far, for people.
@@ -94,6 +96,7 @@ class Retention:
             at=fields.text("at"),
             stood=fields.count("stood", 0),
             condemned=fields.texts("condemned"),
+            revs=fields.numbers("revs"),
             days={day: _load_day(key, found) for day, found in fields.mapping("days").items()},
             pruned=fields.count("pruned", 0),
             rev=fields.count("rev"),

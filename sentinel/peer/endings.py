@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: Largest result in bytes that is read at all; the child refuses to write a larger one.
 MAX_RESULT_BYTES = 16 * 1024 * 1024
+#: So many characters are not too large for a record, even if redaction makes them four times as many.
+_SHORT = MAX_INLINE_BYTES // 16
 
 _CAUSES: dict[RunCause, Cause] = {
     "timeout": "timeout",
@@ -43,6 +45,8 @@ class Outcome:
         """The ending, with the names that the store gave to the blobs, and the ``commit`` that holds them."""
         if not self.blobs:
             return self._ending
+        if not self.blobs:
+            return self._ending
         where = {} if commit is None else {"commit": commit}
         return evolve(
             self._ending,
@@ -61,7 +65,8 @@ def outcome_of(end: RunEnd, spec: RunSpec, redactor: Redactor, *, started: bool)
     cause, message = _judge(end, spec, left)
     value = redactor.value(left.get("result")) if cause is None else None
     message = None if message is None else redactor.text(message)
-    inline = encode(value)
+    short = end.left is not None and len(end.left) <= _SHORT
+    inline = b"" if short else encode(value)
     large = len(inline) > MAX_INLINE_BYTES
     ending = Ending(
         cause=cause,

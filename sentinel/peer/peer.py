@@ -329,6 +329,9 @@ class Peer:
                 self._hurry = True
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
+            elif planned.opens and self._store.hears:
+                # Nobody tells a client of what it wrote itself.
+                self._hurry = True
             planned.settle(outcome)
         self._work.set_off()
 
@@ -429,7 +432,7 @@ class Peer:
             transaction, claimed = tasks.claim(
                 begin(), task, worker=self._me, incarnation=self._incarnation.id, wall=wall
             )
-            yield Planned(transaction, self._claimed(claimed))
+            yield Planned(transaction, self._claimed(claimed), opens=False)
 
     def _claimed(self, claimed: Task) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:

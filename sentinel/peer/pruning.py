@@ -14,7 +14,7 @@ from sentinel.clock import Clock
 from sentinel.errors import BadRecord, StoreError
 from sentinel.fleet import failover, names, retention
 from sentinel.fleet.observer import Observer
-from sentinel.fleet.retention import Age, Companions, Found
+from sentinel.fleet.retention import Age, Companions, Found, Over
 from sentinel.fleet.view import View
 from sentinel.model.layout import RETENTION
 from sentinel.model.retention import Retention
@@ -47,6 +47,8 @@ class Pruning:
         self._part = 0
         self._left = 0
         self._ages: Counter[Age] = Counter()
+        #: What the sweep has found to be over and not condemned yet.
+        self._over: dict[str, Over] = {}
         #: What is to be done under this mark about names that nobody uses, in portions of one step each.
         self._names: list[list[str]] = []
         #: The age from which on ended tasks are kept by number, by the last whole sweep.
@@ -126,6 +128,7 @@ class Pruning:
             # Wherever a sweep ends because another peer goes on, all parts get their turn in the end.
             self._part, self._left = record.mark * 97 % PARTS, PARTS
             self._ages.clear()
+            self._over.clear()
             self._names = names.due(view, record, terms)
             self._due = now
             _drop_days(store, retention.over_days(record, terms))
@@ -140,30 +143,38 @@ class Pruning:
             if idle is not None:
                 yield idle
             return
-        if not (self._left or record.condemned):
+        if not (self._left or self._over or record.condemned):
             return
         parts = iter([(self._part + place) % PARTS for place in range(self._left)])
         found = retention.examine(snapshot, parts, record, terms, self._oldest_kept)
-        transaction, more = retention.step(
-            begin(), snapshot, record, found, needed, self._companions, by=self._options.worker
+        unmarked, came_around = found.unmarked[: retention.STEP], not self._left
+        if found.parts and len(unmarked) == len(found.unmarked):
+            came_around = self._advance(found, terms.count)
+            self._over.update({each.id: each for each in found.over})
+        over: list[Over] = []
+        # A commit costs as much however much is in it: what is over goes as many at a time as may.
+        if came_around or len(self._over) >= retention.STEP:
+            over = [self._over.pop(name) for name in list(self._over)[: retention.STEP]]
+        transaction = retention.step(
+            begin(), snapshot, record, over, unmarked, needed, self._companions, by=self._options.worker
         )
-        if not more:
-            self._advance(found, terms.count)
-        hurry = more or found.over
         pause = max(1, found.parts) * _SWEEP * terms.period / PARTS
-        self._due = now + (_SHORTEST if hurry else max(_SHORTEST, pause))
+        self._due = now + (_SHORTEST if over or unmarked else max(_SHORTEST, pause))
         if transaction is not None:
             yield transaction
 
-    def _advance(self, found: Found, count: int) -> None:
+    def _advance(self, found: Found, count: int) -> bool:
+        """Go on behind what was looked at; whether all parts have been now."""
         self._part = (self._part + found.parts) % PARTS
         self._ages.update(found.ages)
         self._left -= found.parts
-        if not self._left:
-            self._oldest_kept = retention.cut(self._ages, count)
-            self._ages.clear()
-            if self._oldest_kept is not None:
-                self._left = PARTS
+        if self._left:
+            return False
+        self._oldest_kept = retention.cut(self._ages, count)
+        self._ages.clear()
+        if self._oldest_kept is not None:
+            self._left = PARTS
+        return True
 
 
 def _days(store: Store) -> Mapping[str, Version] | None:

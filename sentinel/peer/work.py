@@ -48,6 +48,8 @@ class Planned:
     transaction: Transaction
     #: By default nothing: the outcome shows in the next look.
     settle: Callable[[StoreOutcome], None] = lambda _: None
+    #: Whether there may be more to do once it has landed, which only another look shows.
+    opens: bool = True
 
 
 @dataclasses.dataclass(slots=True)

@@ -122,6 +122,8 @@ class Artifacts:
 
         Raises `Unavailable` or `OutcomeUnknown`.
         """
+        if not _OBJECT_ID.fullmatch(version):
+            return False  # git would not even ask the server
         answer = self._mirror.send(artifact_ref(day), None, version)
         if answer.pushed is Pushed.UNKNOWN:
             raise OutcomeUnknown(f"whether the artifacts of {day} were let go is open: {answer.reason}")

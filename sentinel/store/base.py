@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from sentinel.clock import Event
 from sentinel.model.codec import Document
 
 T = TypeVar("T")
@@ -291,7 +292,18 @@ class Store(ABC):
 
     @abstractmethod
     def wait(self, timeout: float) -> bool:
-        """Block until the state may have changed, or ``timeout`` seconds passed; True if it may have."""
+        """Block until the state may have moved, or ``timeout`` seconds passed; True if it may have.
+
+        What this client wrote itself need not count.
+        """
+
+    def listen(self, wakeup: Event, told: Callable[[], None]) -> bool:  # noqa: ARG002 - for those that can
+        """Let ``wakeup`` wake when the state may have moved beyond what this client has read or written.
+
+        ``told`` is called by the waiting thread for every change of it. False where that cannot be, and
+        somebody has to `wait`.
+        """
+        return False
 
     @abstractmethod
     def close(self) -> None:

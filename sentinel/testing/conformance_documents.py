@@ -6,7 +6,7 @@ import pytest
 
 from sentinel.errors import BadRecord
 from sentinel.model.codec import MAX_DOCUMENT_BYTES
-from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Refused, Store, Written
+from sentinel.store.base import ABSENT, DELETE, PARTS, Committed, Conflicted, Refused, Store, Written
 from sentinel.testing.workbench import StoreBench, attempt, landed, transaction
 
 #: Neither JSON nor anything else.
@@ -96,6 +96,29 @@ class SnapshotConformance:
         snapshot = one.read()
         assert sorted(snapshot.list("tasks/build")) == ["tasks/build-1", "tasks/build-2"]
         assert keys <= set(snapshot.list(""))
+
+    def test_the_parts_of_a_folder_are_the_whole_of_it_and_each_is_small(self, one: Store) -> None:
+        keys = {f"done/build-{number}" for number in range(600)}
+        written: dict[str, Written] = {key: {} for key in (*keys, "donex/a", "tasks/a")}
+        landed(one, transaction(dict.fromkeys(written, ABSENT), written))
+        snapshot = one.read()
+        parts = [list(snapshot.part("done/", number)) for number in range(PARTS)]
+        assert sorted(key for part in parts for key in part) == sorted(keys)
+        # Two or three of them on the average, but neighbours stay together.
+        assert max(map(len, parts)) <= 60
+
+    def test_a_key_stays_in_its_part_while_others_come_and_go(self, one: Store, two: Store) -> None:
+        landed(one, transaction({"done/a": ABSENT}, {"done/a": {}}))
+        snapshot = one.read()
+        (number,) = (number for number in range(PARTS) if list(snapshot.part("done/", number)))
+        more: dict[str, Written] = {f"done/{name}": {} for name in range(300)}
+        landed(two, transaction(dict.fromkeys(more, ABSENT), more))
+        assert "done/a" in list(one.read().part("done/", number))
+
+    def test_a_folder_without_keys_has_empty_parts(self, one: Store) -> None:
+        landed(one, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+        snapshot = one.read()
+        assert [key for number in range(PARTS) for key in snapshot.part("done/", number)] == []
 
     def test_what_changed_between_two_snapshots_names_every_key_that_differs(self, one: Store) -> None:
         keys = {"fleets", "tasks/a", "tasks/b", "tasks/c", "locks/.floor", "done/x"}

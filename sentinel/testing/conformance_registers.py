@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected, Register, Store, Written
@@ -9,6 +11,8 @@ from sentinel.testing.workbench import Passenger, StoreBench, landed, transactio
 
 NAME = "0123456789abcdef0123456789abcdef"
 OTHER = "ffff456789abcdef0123456789abcdef"
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def beat(store: Store, document: Written, expect: Expected, name: str = NAME) -> str:
@@ -209,3 +213,48 @@ class RegisterConformance:
         document = two.read().get("done/a")
         assert document is not None
         assert two.kept(document["result"]) == b"a big result"
+
+    def test_a_store_begins_without_days(self, one: Store) -> None:
+        assert (dict(one.days()), one.drop_day("2026-11-22", "no-such-version")) == ({}, False)
+
+    def test_every_client_sees_the_days_of_which_blobs_are_kept(self, one: Store, two: Store) -> None:
+        one.keep([b"a log"])
+        days = dict(one.days())
+        assert dict(two.days()) == days
+        assert all(_DAY.fullmatch(day) for day in days)
+
+    def test_the_version_of_a_day_changes_with_what_is_kept_of_it(self, one: Store, two: Store) -> None:
+        one.keep([b"a log"])
+        before = dict(one.days())
+        two.keep([b"another"])
+        after = dict(one.days())
+        # A store that keeps nothing by the day has no day at any time.
+        assert (before == after) is (not before)
+
+    def test_a_day_is_dropped_by_whoever_knows_its_newest_version(self, one: Store, two: Store) -> None:
+        one.keep([b"a log"])
+        days = dict(one.days())
+        assert [two.drop_day(day, version) for day, version in days.items()] == [True] * len(days)
+        assert dict(one.days()) == {}
+
+    def test_a_day_that_has_changed_is_not_dropped(self, one: Store, two: Store) -> None:
+        one.keep([b"a log"])
+        old = dict(one.days())
+        two.keep([b"another"])
+        now = dict(two.days())
+        changed = [day for day in old if now.get(day) != old[day]]
+        assert [one.drop_day(day, old[day]) for day in changed] == [False] * len(changed)
+        assert dict(one.days()) == now
+
+    def test_a_day_that_was_dropped_is_no_more_there_to_be_dropped(self, one: Store, two: Store) -> None:
+        one.keep([b"a log"])
+        days = dict(one.days())
+        dropped = [[store.drop_day(day, version) for day, version in days.items()] for store in (one, two)]
+        assert dropped == [[True] * len(days), [False] * len(days)]
+
+    def test_what_is_kept_after_a_day_was_dropped_is_found(self, one: Store, two: Store) -> None:
+        one.keep([b"a log"])
+        for day, version in dict(one.days()).items():
+            two.drop_day(day, version)
+        (name,) = one.keep([b"another"])
+        assert two.kept(name) == b"another"

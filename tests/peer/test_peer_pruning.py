@@ -12,8 +12,9 @@ from sentinel.errors import Unavailable
 from sentinel.fleet import tasks
 from sentinel.fleet.locks import floor_in
 from sentinel.fleet.observer import Observer
-from sentinel.fleet.retention import retention_in
-from sentinel.model.layout import lock_key
+from sentinel.fleet.retention import STEP, retention_in
+from sentinel.model.codec import decode
+from sentinel.model.layout import RETENTION, lock_key
 from sentinel.model.lock import Lock
 from sentinel.model.retention import Retention, Terms
 from sentinel.store.base import Snapshot, Transaction, Version
@@ -304,3 +305,24 @@ def test_a_machine_that_keeps_what_its_workers_saw_counts_the_time_between_them(
     second = world.member("w2", retention=TERMS, observer=Observer(first.observer.sightings()))
     world.pass_time(1.0, second)
     assert mark(world) == 1
+
+
+def test_what_is_over_goes_in_few_commits_however_many_parts_it_is_spread_over(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    ended(world, *(f"t{number}" for number in range(40)))
+    world.pass_time(ALL_OF_IT, member)
+    notes = [note for entry in MemoryStore(world.fleet).audit(10_000) for note in entry.notes]
+    assert [note for note in notes if note.startswith(("prune", "condemn"))] == [
+        "prune t0, t1, t10, t11, t12 and 35 more, by w1",
+        "condemn 40 ended tasks, by w1",
+    ]
+    assert kept(world) == []
+
+
+def test_a_step_takes_no_more_than_it_may(world: World) -> None:
+    member = world.member("w1", retention=TERMS)
+    ended(world, *(f"t{number}" for number in range(STEP + 30)))
+    world.pass_time(ALL_OF_IT, member)
+    records = [commit.state.get(RETENTION) for commit in world.fleet.history]
+    steps = [len(decode(data)["condemned"]) for data in records if data is not None]
+    assert (max(steps), kept(world)) == (STEP, [])

@@ -289,11 +289,11 @@ def pruning_of_unfinished_tasks(patch: pytest.MonkeyPatch) -> None:
     """What is to go is not looked at again: it may not have ended, or run anew."""
     original = retention.step
 
-    def step(change: Change, snapshot: Snapshot, *others: Any, **more: Any) -> tuple[Transaction | None, int]:
+    def step(change: Change, snapshot: Snapshot, *others: Any, **more: Any) -> Transaction | None:
         active = sorted(snapshot.list(layout.TASKS))
         if not active:
             return original(change, snapshot, *others, **more)
-        return change.delete(active[0]).transaction(f"prune {active[0]}"), 0
+        return change.delete(active[0]).transaction(f"prune {active[0]}")
 
     patch.setattr(retention, "step", step)
 

@@ -26,7 +26,8 @@ def marked(bench: Bench, mark: int, *condemned: str) -> Retention:
     """The retention's record as stored, at that mark."""
     if bench.change().holds(RETENTION):
         bench.drop(RETENTION)
-    record = Retention(mark=mark, by="w1", incarnation="inc1", condemned=condemned)
+    revs = (1,) * len(condemned)
+    record = Retention(mark=mark, by="w1", incarnation="inc1", condemned=condemned, revs=revs)
     assert bench.lands(bench.change().put(RETENTION, record).transaction("mark"))
     return stored(bench)
 
@@ -50,10 +51,16 @@ def examine(bench: Bench, record: Retention, oldest_kept: Age | None = None) -> 
 
 def step(bench: Bench, found: Found, needed: frozenset[str] = frozenset()) -> Transaction | None:
     """One step, decided now."""
-    transaction, _ = retention.step(
-        bench.change(), bench.snapshot(), stored(bench), found, needed.__contains__, alone, by="w1"
+    return retention.step(
+        bench.change(),
+        bench.snapshot(),
+        stored(bench),
+        found.over,
+        found.unmarked,
+        needed.__contains__,
+        alone,
+        by="w1",
     )
-    return transaction
 
 
 def old(name: str = "old", **fields: object) -> Task:
@@ -179,6 +186,25 @@ def test_a_condemned_task_that_runs_again_stays(bench: Bench) -> None:
     assert bench.stored_task("old").state == "pending"
 
 
+def test_a_condemned_task_that_ran_again_and_has_ended_stays(bench: Bench) -> None:
+    record = marked(bench, OVER + 1)
+    bench.put(evolve(ended("old", FAILED), mark=1))
+    assert bench.lands(step(bench, examine(bench, record)))
+    bench.lands(tasks.retry(bench.change(), bench.snapshot(), "old", wall=WALL, by="ann")[0])
+    bench.lands(tasks.cancel(bench.change(), bench.snapshot(), "old", wall=WALL, reason="no")[0])
+    bench.lands(step(bench, Found()))
+    assert (bench.stored_task("old").state, bench.stored_task("old").mark) == ("cancelled", OVER + 1)
+
+
+def test_what_ran_again_since_it_was_looked_at_is_not_condemned(bench: Bench) -> None:
+    record = marked(bench, OVER + 1)
+    bench.put(evolve(ended("old", FAILED), mark=1))
+    found = examine(bench, record)
+    bench.lands(tasks.retry(bench.change(), bench.snapshot(), "old", wall=WALL, by="ann")[0])
+    bench.lands(tasks.cancel(bench.change(), bench.snapshot(), "old", wall=WALL, reason="no")[0])
+    assert step(bench, found) is None
+
+
 def test_a_step_that_was_decided_before_a_retry_does_not_land(bench: Bench) -> None:
     marked(bench, OVER + 1, "old")
     bench.put(evolve(ended("old", FAILED), mark=1))
@@ -204,28 +230,18 @@ def test_a_task_that_came_from_an_issue_stays_while_nobody_says_what_goes_with_i
 def test_what_goes_together_with_a_task_goes_in_the_same_transaction(bench: Bench) -> None:
     marked(bench, OVER + 1, "old")
     bench.put(old(), ended("companion"))
-    transaction, _ = retention.step(
+    transaction = retention.step(
         bench.change(),
         bench.snapshot(),
         stored(bench),
-        Found(),
+        [],
+        [],
         lambda _: False,
         lambda snapshot, task: (done_key("companion"),),
         by="w1",
     )
     assert transaction is not None
     assert {done_key("old"), done_key("companion")} < transaction.write.keys()
-
-
-def test_one_step_takes_no_more_than_it_may_and_says_how_much_is_left(bench: Bench) -> None:
-    marked(bench, OVER + 1)
-    found = Found(over=[old(f"t-{number}") for number in range(retention.STEP + 30)])
-    transaction, left = retention.step(
-        bench.change(), bench.snapshot(), stored(bench), found, lambda _: False, alone, by="w1"
-    )
-    assert transaction is not None
-    written = transaction.write[RETENTION]
-    assert (len(written["condemned"]), left) == (retention.STEP, 30)  # type: ignore[index]  # it is a document
 
 
 def test_beyond_the_number_the_oldest_go_however_young(bench: Bench) -> None:
@@ -287,6 +303,14 @@ def test_days_stay_as_they_were_seen_when_nobody_can_tell_now(bench: Bench) -> N
 
 def test_the_record_is_read_as_it_was_written() -> None:
     record = Retention(
-        mark=3, by="w", incarnation="i", at="t", condemned=("a",), days={"d": Day("v", 2)}, pruned=9
+        mark=3,
+        by="w",
+        incarnation="i",
+        at="t",
+        stood=7,
+        condemned=("a",),
+        revs=(4,),
+        days={"d": Day("v", 2)},
+        pruned=9,
     )
     assert Retention.load(RETENTION, as_stored(record)) == record

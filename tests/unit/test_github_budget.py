@@ -205,6 +205,32 @@ def test_a_forecast_stays_within_the_limits_of_pushes_and_content(workers: int, 
     assert found.contents_an_hour <= 400.0 + 1e-6
 
 
+def test_a_fleet_without_tasks_makes_no_marks() -> None:
+    assert budget.retention_commits(0.0) == 0.0
+
+
+def test_one_task_a_day_keeps_the_marks_going_and_seldom_prunes() -> None:
+    assert budget.retention_commits(1 / 24) == pytest.approx(2.0, abs=0.1)
+
+
+def test_each_mark_condemns_in_one_commit_and_removes_in_the_next() -> None:
+    # Two marks an hour, and under each what ended in half an hour goes.
+    assert budget.retention_commits(40.0) == pytest.approx(2 * (1 + 2))
+
+
+def test_more_than_one_step_takes_go_in_more_commits() -> None:
+    assert budget.retention_commits(2_000.0) == pytest.approx(2 * (1 + 10 + 1))
+
+
+def test_pruning_is_requests_where_everything_is_a_request() -> None:
+    def sent(**more: float) -> float:
+        return budget.forecast("github+api", BASE, workers=3, allowed=GITHUB, **more).requests_an_hour
+
+    few = 1 / 24
+    a_commit = budget.API.commit
+    assert sent(tasks_an_hour=few) - sent() >= a_commit * budget.retention_commits(few)
+
+
 def test_what_github_says_of_the_hour_counts() -> None:
     from sentinel.github.governor import Governor
     from sentinel.github.meter import Usage
