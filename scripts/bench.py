@@ -31,6 +31,8 @@ from scripts.arguments import count, existing_folder, new_file, some_of
 
 PARTS = ("drain", "latency", "recovery", "rest", "cost")
 NAMES = tuple(contestant.name for contestant in ALL)
+#: So many workers of each contestant drain together.
+WORKERS = (1, 3)
 #: Measures what a commit costs in a large store and after a long history, and leaves it as JSON.
 COST = Path(__file__).resolve().parent / "measure-scale"
 
@@ -69,33 +71,41 @@ def main() -> None:
     parts = options.parts
     contestants, found = present(options.only)
     if "drain" in parts:
-        for fsync in (False, True):
-            found[f"drain, {'with' if fsync else 'without'} fsync"] = alternate(
-                options,
-                contestants,
-                lambda stage, who: measures.drain(stage, measures.share_of(who, options.tasks)),
-                fsync=fsync,
-            )
+        for workers in WORKERS:
+            for fsync in (False, True):
+                title = f"drain by {workers}, {_fsync(fsync)}"
+                found[title] = alternate(
+                    title, options, contestants, _drain(options.tasks, workers), fsync=fsync
+                )
     if "latency" in parts:
         samples = 20 if options.quick else 50
         for fsync in (False, True):
-            found[f"latency, {'with' if fsync else 'without'} fsync"] = alternate(
-                options, contestants, lambda stage, _: measures.latency(stage, samples), fsync=fsync
+            title = f"latency, {_fsync(fsync)}"
+            found[title] = alternate(
+                title, options, contestants, lambda stage, _: measures.latency(stage, samples), fsync=fsync
             )
     if "recovery" in parts:
         cap = 30.0 if options.quick else 120.0
         found["recovery"] = alternate(
-            options, contestants, lambda stage, _: measures.recovery(stage, cap), rounds=1
+            "recovery", options, contestants, lambda stage, _: measures.recovery(stage, cap), rounds=1
         )
     if "rest" in parts:
         seconds = 10.0 if options.quick else 60.0
         found["rest"] = alternate(
-            options, contestants, lambda stage, _: measures.rest(stage, seconds), rounds=1
+            "rest", options, contestants, lambda stage, _: measures.rest(stage, seconds), rounds=1
         )
     if "cost" in parts:
         found["cost"] = cost(quick=options.quick)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _fsync(fsync: bool) -> str:
+    return f"{'with' if fsync else 'without'} fsync"
+
+
+def _drain(tasks: int, workers: int) -> Callable[[Stage, Contestant], dict[str, Any]]:
+    return lambda stage, who: measures.drain(stage, measures.share_of(who, tasks), workers)
 
 
 def present(only: Sequence[str]) -> tuple[list[Contestant], dict[str, Any]]:
@@ -120,6 +130,7 @@ def present(only: Sequence[str]) -> tuple[list[Contestant], dict[str, Any]]:
 
 
 def alternate(
+    title: str,
     options: argparse.Namespace,
     contestants: Iterable[Contestant],
     measure: Callable[[Stage, Contestant], dict[str, Any]],
@@ -137,7 +148,7 @@ def alternate(
             except (RuntimeError, TimeoutError, OSError, subprocess.SubprocessError) as error:
                 print(f"{contestant.name}: FAILED: {error}", file=sys.stderr)
     found = {name: {**middle(each), "runs": each} for name, each in runs.items() if each}
-    show(found, fsync=fsync)
+    show(title, found)
     return found
 
 
@@ -150,13 +161,14 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return medians
 
 
-def show(found: Found, *, fsync: bool) -> None:
+def show(title: str, found: Found) -> None:
     """A table for people."""
     if not found:
         return
     names = [name for name in next(iter(found.values())) if name != "runs"]
     ours = found.get("sentinel", {})
-    print(f"\n{'with' if fsync else 'without'} fsync".ljust(18) + "".join(name.rjust(26) for name in names))
+    print(f"\n{title}")
+    print("".ljust(18) + "".join(name.rjust(26) for name in names))
     for contestant, numbers in found.items():
         cells = ""
         for name in names:

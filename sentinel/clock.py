@@ -7,9 +7,14 @@ after a reboot. `Clock.wall` is for people, for display and for backoff, and nev
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import threading
+import functools
+import math
+import os
+import select
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -21,6 +26,16 @@ class Event(Protocol):
 
     def wait(self, timeout: float) -> bool:
         """Block until set or for ``timeout`` seconds, clear the flag, and tell whether it was set."""
+
+    def listen(self, descriptor: int, heard: Callable[[], bool]) -> None:
+        """Let a wait end as if set when ``descriptor`` can be read and ``heard``, which reads it, says so.
+
+        The waiting thread calls it, which saves the one thread that would read and wake another. To be called
+        by that thread, too. A virtual event has no descriptors, and hears nothing.
+        """
+
+    def ignore(self, descriptor: int) -> None:
+        """Listen to ``descriptor`` no longer; to be called before it is closed."""
 
 
 class Clock(Protocol):
@@ -39,20 +54,43 @@ class Clock(Protocol):
         """A new, unset `Event` whose waiting runs on this clock."""
 
 
-class _ThreadEvent:
-    """An `Event` over `threading.Event`, cleared by the wait that saw it."""
+class _SystemEvent:
+    """An `Event` for which the kernel waits, so that it can wait for descriptors as well."""
 
     def __init__(self) -> None:
-        self._flag = threading.Event()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._bell, select.POLLIN)
+        self._heard: dict[int, Callable[[], bool]] = {}
 
     def set(self) -> None:
-        self._flag.set()
+        os.eventfd_write(self._bell, 1)
 
     def wait(self, timeout: float) -> bool:
-        fired = self._flag.wait(max(0.0, timeout))
-        if fired:
-            self._flag.clear()
-        return fired
+        until = time.clock_gettime(time.CLOCK_BOOTTIME) + timeout
+        while True:
+            left = max(0.0, until - time.clock_gettime(time.CLOCK_BOOTTIME))
+            fired = False
+            for descriptor, _ in self._poll.poll(math.ceil(left * 1000)):
+                if descriptor == self._bell:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(self._bell)
+                    fired = True
+                elif (heard := self._heard.get(descriptor)) is not None:
+                    fired = heard() or fired
+            if fired or left <= 0:
+                return fired
+
+    def listen(self, descriptor: int, heard: Callable[[], bool]) -> None:
+        self._heard[descriptor] = heard
+        self._poll.register(descriptor, select.POLLIN)
+
+    def ignore(self, descriptor: int) -> None:
+        if self._heard.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    def __del__(self) -> None:
+        os.close(self._bell)
 
 
 class SystemClock:
@@ -68,9 +106,10 @@ class SystemClock:
         time.sleep(max(0.0, seconds))
 
     def event(self) -> Event:
-        return _ThreadEvent()
+        return _SystemEvent()
 
 
+@functools.lru_cache(maxsize=16)  # what is decided together has one time
 def rfc3339(wall: float) -> str:
     """``wall`` seconds since 1970 as RFC 3339 UTC with microseconds, e.g. ``2026-11-22T08:15:00.250000Z``."""
     moment = datetime.datetime.fromtimestamp(wall, tz=datetime.UTC)

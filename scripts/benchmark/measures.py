@@ -16,14 +16,15 @@ from contestants import Contestant, Stage
 _PATIENCE = 300.0
 
 
-def drain(stage: Stage, tasks: int) -> dict[str, float]:
-    """Tasks a second that are handed in, and that one worker drains.
+def drain(stage: Stage, tasks: int, workers: int) -> dict[str, float]:
+    """Tasks a second that are handed in, and that so many workers drain.
 
     Drained means that the result is recorded. The clock runs from the first look that shows a tenth of all
     done to the last one, so that nobody's start-up counts.
     """
     filled = stage.ask("fill", tasks)["seconds"]
-    stage.start_worker()
+    for _ in range(workers):
+        stage.start_worker()
     limit = time.monotonic() + _PATIENCE
     first: tuple[float, int] | None = None
     while True:

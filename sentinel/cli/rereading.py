@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sentinel.cli.context import Invocation, limits
 from sentinel.cli.workshop import balancer, problems, workshop
 from sentinel.errors import BadInput, ConfigurationError
+from sentinel.model.task import Task
 from sentinel.peer.options import PeerOptions
-from sentinel.peer.run.plan import Workshop
+from sentinel.peer.run.plan import Planner, Workshop
+from sentinel.peer.run.spec import RunSpec
 from sentinel.settings import Settings, effective
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,18 @@ class Rereading:
         self._settings = settings
         #: What tasks that start from now on are run with.
         self.workshop = tasks
+
+    def plan_in(self, folder: Path, environ: Mapping[str, str]) -> Callable[[Task], RunSpec]:
+        """Plans tasks with what is in force when each starts; see `Planner`."""
+        planner = Planner(self.workshop, folder=folder, environ=environ)
+
+        def plan(task: Task) -> RunSpec:
+            nonlocal planner
+            if planner.workshop is not self.workshop:
+                planner = Planner(self.workshop, folder=folder, environ=environ)
+            return planner(task)
+
+        return plan
 
     def __call__(self, peer: PeerOptions) -> PeerOptions:
         """The peer's options from now on; those of before when the new configuration is wrong."""

@@ -247,7 +247,6 @@ def _serve(invocation: Invocation, settings: Settings, reread: Rereading, option
     from sentinel.fleet.proof import boot_id
     from sentinel.folders import store_folder
     from sentinel.peer.notify import Notifier
-    from sentinel.peer.run.plan import plan
     from sentinel.peer.service import Service
     from sentinel.store.opener import StoreOptions, opener
 
@@ -265,7 +264,7 @@ def _serve(invocation: Invocation, settings: Settings, reread: Rereading, option
     Service(
         options=options,
         open_store=opener(url, stores),
-        make_plan=lambda folder: lambda task: plan(task, reread.workshop, folder=folder, environ=environ),
+        make_plan=lambda folder: reread.plan_in(folder, environ),
         state_folder=state,
         boot=boot_id(),
         local_proof=settings.failover.local_proof,

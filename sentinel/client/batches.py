@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from sentinel.client.records import unreadable
@@ -10,8 +11,11 @@ from sentinel.model.task import Task
 from sentinel.store.base import Committed, Refused, Snapshot, Transaction
 from sentinel.store.transact import Transactor
 
-#: Transactions that share one commit.
-BATCH = 100
+#: Transactions that share a commit at least, where there are so many, and at most.
+LEAST, MOST = 100, 1_600
+#: Longest time in seconds that a commit may take for the next one to hold twice as many, and shortest for it
+#: to hold half as many: others wait for it.
+_QUICK, _SLOW = 0.1, 0.25
 
 Decide = Callable[[Snapshot, Task], tuple[Transaction | None, Task]]
 Ended = Task | SentinelError
@@ -26,17 +30,23 @@ def land_tasks(
     taken to be right.
     Raises `Unavailable` or `OutcomeUnknown` when the store stays away; those that had landed by then stay.
     """
-    store, clock = transactor.store, transactor.clock
+    store, clock, size = transactor.store, transactor.clock, LEAST
     ended: dict[int, Ended] = {}
     waiting = list(range(len(tasks)))
     patient_until = clock.now() + transactor.patience
     while waiting:
         snapshot = transactor.retrying()(store.read)
-        batch, later = _choose(tasks, waiting, snapshot, decide, ended)
+        batch, later = _choose(tasks, waiting, size, functools.partial(decide, snapshot), ended)
         if dry_run:
             ended.update({place: task for place, _, task in batch} | {place: tasks[place] for place in later})
             break
+        began = clock.now()
         outcomes = transactor.retrying()(store.commit, [transaction for _, transaction, _ in batch])
+        took = clock.now() - began
+        if len(batch) == size and took < _QUICK:
+            size = min(MOST, 2 * size)
+        elif took > _SLOW:
+            size = max(LEAST, size // 2)
         for (place, transaction, task), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 ended[place] = task
@@ -52,20 +62,27 @@ def land_tasks(
 
 
 def _choose(
-    tasks: Sequence[Task], waiting: Sequence[int], snapshot: Snapshot, decide: Decide, ended: dict[int, Ended]
+    tasks: Sequence[Task],
+    waiting: Sequence[int],
+    size: int,
+    decide: Callable[[Task], tuple[Transaction | None, Task]],
+    ended: dict[int, Ended],
 ) -> tuple[list[tuple[int, Transaction, Task]], list[int]]:
     """The next batch, and the places that must wait for it: what a batch writes, nobody in it can expect."""
     batch: list[tuple[int, Transaction, Task]] = []
     later: list[int] = []
     undecided: set[str] = set()
-    for place in waiting:
+    for number, place in enumerate(waiting):
+        if len(batch) == size:
+            later += waiting[number:]
+            break
         task = tasks[place]
-        if len(batch) == BATCH or not undecided.isdisjoint((task.id, *task.after)):
+        if not undecided.isdisjoint((task.id, *task.after)):
             later.append(place)
             undecided.add(task.id)
             continue
         try:
-            transaction, found = decide(snapshot, task)
+            transaction, found = decide(task)
         except SentinelError as error:
             ended[place] = error
         except BadRecord as problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sentinel.client import batches
@@ -11,10 +11,10 @@ from sentinel.client.connection import Connection
 from sentinel.clock import rfc3339
 from sentinel.errors import BadInput
 from sentinel.fleet import submission, tasks
-from sentinel.fleet.declared import registered_limits, registered_types, unimplemented_types
+from sentinel.fleet.declared import registered, registered_limits, registered_types, unimplemented_types
 from sentinel.fleet.submission import Submission
-from sentinel.fleet.view import View
 from sentinel.model.task import Task
+from sentinel.model.worker import Worker
 from sentinel.store.base import Snapshot, Transaction
 
 
@@ -56,30 +56,33 @@ class SubmitCalls(Connection):
         return self.submit_many([wanted], dry_run=dry_run)[0]
 
     def submit_many(self, wanted: Sequence[Submission], *, dry_run: bool = False) -> list[Task]:
-        """Hand in many tasks, up to a hundred to a commit; one may run after another that stands before it.
+        """Hand in many tasks with few commits; one may run after another that stands before it.
 
         All are tried before anything is raised: the error of the one that failed, or one with a sentence for
         each. Tasks with an id of yours can be sent again after any error.
         """
         ended: list[batches.Ended] = []
         # One look for the whole batch, and none where this side knows every type.
-        registered = functools.cache(self.view)
+        workers = functools.cache(lambda: registered(self._read()))
+        ids = self._ids.ulids()
         for item in wanted:
             try:
-                ended.append(self._draft(item, registered))
+                ended.append(self._draft(item, workers, ids))
             except BadInput as error:
                 ended.append(error)
         drafts = {place: item for place, item in enumerate(ended) if isinstance(item, Task)}
         lenient = {task.id for place, task in drafts.items() if wanted[place].allow_unknown_type}
-        known: dict[str, dict[str, str]] = {}
+        known = functools.lru_cache(maxsize=1)(self.known_types)
+        begin = self._transactor.changes()
 
         def decide(snapshot: Snapshot, task: Task) -> tuple[Transaction | None, Task]:
-            if snapshot.revision not in known:
-                known.clear()
-                known[snapshot.revision] = self.known_types(snapshot)
-            self._check_type(task, snapshot, known[snapshot.revision], lenient=task.id in lenient)
-            change = self._transactor.change(snapshot)
-            return tasks.submit(change, snapshot, task, wall=self._clock.wall())
+            declared = self._options.types.get(task.type)
+            if declared is not None and declared.check is not None:
+                declared.check(task.args, task.positional)
+            if declared is None and task.id not in lenient and task.type not in known(snapshot):
+                unimplemented = unimplemented_types(registered(snapshot))
+                submission.check_type(task.type, known(snapshot), unimplemented)
+            return tasks.submit(begin(snapshot), snapshot, task, wall=self._clock.wall(), loaded=True)
 
         landed = batches.land_tasks(self._transactor, list(drafts.values()), decide, dry_run=dry_run)
         for place, result in zip(drafts, landed, strict=True):
@@ -95,24 +98,17 @@ class SubmitCalls(Connection):
     def known_types(self, snapshot: Snapshot) -> dict[str, str]:
         """Task types that this side or a registered worker knows → where from."""
         own = {name: declared.origin for name, declared in self._options.types.items()}
-        return {**registered_types(self._records.view(snapshot)), **own}
+        return {**registered_types(registered(snapshot)), **own}
 
-    def _check_type(self, task: Task, snapshot: Snapshot, known: Mapping[str, str], *, lenient: bool) -> None:
-        if not lenient and task.type not in known:
-            submission.check_type(task.type, known, unimplemented_types(self._records.view(snapshot)))
-        declared = self._options.types.get(task.type)
-        if declared is not None and declared.check is not None:
-            declared.check(task.args, task.positional)
-
-    def _draft(self, wanted: Submission, registered: Callable[[], View]) -> Task:
+    def _draft(self, wanted: Submission, workers: Callable[[], list[Worker]], ids: Iterator[str]) -> Task:
         # Tasks of one batch must be told apart by time, or first in would not be first out.
         self._last_created = max(self._clock.wall(), self._last_created + 1e-6)
         return submission.draft(
             wanted,
-            task_id=self._ids.ulid(),
+            task_id=next(ids),
             created_at=rfc3339(self._last_created),
             submitted_by=self._actor,
-            declared=self._options.types.get(wanted.type) or registered_limits(registered(), wanted.type),
+            declared=self._options.types.get(wanted.type) or registered_limits(workers(), wanted.type),
             default_timeout=self._options.timeout,
             default_retries=self._options.retries,
         )

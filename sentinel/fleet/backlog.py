@@ -122,9 +122,9 @@ class Backlog:
             self._clear()
             self._since = {name: since for name, since in self._since.items() if name in view.tasks}
         self._number = view.number
+        self._forget(moved)
         touched: set[str] = set()
         for name in moved:
-            self._forget(name)
             task = view.tasks.get(name)
             if task is None or task.state not in WAITING:
                 self._since.pop(name, None)
@@ -152,12 +152,13 @@ class Backlog:
     def _put(self, names: Iterable[str]) -> None:
         """Have these tasks stand where they belong."""
         new: list[Task] = []
+        held_up: list[Task] = []
         for name in names:
             task = self._known[name]
             stands = name in self._queued or name in self._backing_off
             free = task.state == "pending" and name not in self._open
             if stands and not free:
-                self._take_off(task)
+                held_up.append(task)
             elif free and not stands:
                 self._demanded[_demanded(task)] += 1
                 if self.waited(task) < task.backoff:
@@ -165,6 +166,7 @@ class Backlog:
                     heapq.heappush(self._due, (self._since[name][1] + task.backoff, name, task.rev))
                 else:
                     new.append(task)
+        self._take_off(held_up)
         self._enqueue(new)
 
     def _enqueue(self, tasks: Iterable[Task]) -> None:
@@ -181,36 +183,48 @@ class Backlog:
                 for entry in entries:
                     bisect.insort(queue, entry)
 
-    def _take_off(self, task: Task) -> None:
-        """Take a task out of wherever it waits for a worker."""
-        if task.id in self._queued:
-            self._queued.discard(task.id)
-            kind = _kind(task)
+    def _take_off(self, tasks: Iterable[Task]) -> None:
+        """Take tasks out of wherever they wait for a worker."""
+        gone: dict[_Kind, list[_Age]] = {}
+        for task in tasks:
+            if task.id in self._queued:
+                self._queued.discard(task.id)
+                gone.setdefault(_kind(task), []).append((task.created_at, task.id))
+            elif task.id in self._backing_off:
+                self._backing_off.discard(task.id)
+            else:
+                continue
+            demanded = _demanded(task)
+            self._demanded[demanded] -= 1
+            if not self._demanded[demanded]:
+                del self._demanded[demanded]
+        for kind, entries in gone.items():
             queue = self._queues[kind]
-            del queue[bisect.bisect_left(queue, (task.created_at, task.id))]
+            _remove(queue, entries)
             if not queue:
                 del self._queues[kind]
-        elif task.id in self._backing_off:
-            self._backing_off.discard(task.id)
-        else:
-            return
-        demanded = _demanded(task)
-        self._demanded[demanded] -= 1
-        if not self._demanded[demanded]:
-            del self._demanded[demanded]
 
-    def _forget(self, name: str) -> None:
-        task = self._known.pop(name, None)
-        if task is None:
-            return
-        self._take_off(task)
-        self._open.pop(name, None)
-        self._failed.pop(name, None)
-        for dependency in task.after:
-            dependents = self._dependents.get(dependency, set())
-            dependents.discard(name)
-            if not dependents:
-                self._dependents.pop(dependency, None)
+    def _forget(self, names: Iterable[str]) -> None:
+        known = [task for name in names if (task := self._known.pop(name, None)) is not None]
+        self._take_off(known)
+        for task in known:
+            self._open.pop(task.id, None)
+            self._failed.pop(task.id, None)
+            for dependency in task.after:
+                dependents = self._dependents.get(dependency, set())
+                dependents.discard(task.id)
+                if not dependents:
+                    self._dependents.pop(dependency, None)
+
+
+def _remove(queue: list[_Age], entries: Iterable[_Age]) -> None:
+    """Take out what is in there; neighbours go together, for all that stands behind moves up each time."""
+    places = sorted(bisect.bisect_left(queue, entry) for entry in entries)
+    while places:
+        last = first = places.pop()
+        while places and places[-1] == first - 1:
+            first = places.pop()
+        del queue[first : last + 1]
 
 
 def _mark(marks: dict[str, set[str]], name: str, dependency: str, on: bool) -> None:

@@ -6,7 +6,6 @@ incarnation can ever land. A finish also expects the record of the very claim th
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 from sentinel.errors import Conflict, NotFound
@@ -16,6 +15,7 @@ from sentinel.fleet.view import View, load_task
 from sentinel.model import layout
 from sentinel.model import task as model
 from sentinel.model.codec import encode
+from sentinel.model.evolve import evolve
 from sentinel.model.line import one_line
 from sentinel.model.origin import SPEC
 from sentinel.model.task import Ending, Fence, Task
@@ -31,17 +31,24 @@ def write_task(change: Change, task: Task, *, loaded: bool = False) -> None:
         here, there = there, here
         mark = mark_in(change)
     if task.mark != mark:
-        task = dataclasses.replace(task, mark=mark)
+        task = evolve(task, mark=mark)
     change.put(here, task, loaded=loaded)
-    # Either folder may hold the id, never both: whoever writes one expects the other.
-    change.expect(there)
-    if change.holds(there):
-        change.delete(there)
+    # Either folder may hold the id, never both: whoever puts it into one expects the other as it was. That an
+    # active task is expected where it is says enough.
+    if task.ended or not change.holds(here):
+        if change.holds(there):
+            change.delete(there)
+        else:
+            change.expect_absent(there)
 
 
-def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tuple[Transaction | None, Task]:
+def submit(
+    change: Change, snapshot: Snapshot, task: Task, *, wall: float, loaded: bool = False
+) -> tuple[Transaction | None, Task]:
     """A new task, or the one that was submitted before under this id with the same specification.
 
+    ``loaded`` is what it is for `Change.put`: what `sentinel.fleet.submission.draft` makes, holds what a
+    store gives back.
     Raises `Conflict` when the id stands for something else, and `NotFound` when a dependency does not exist.
     """
     existing = load_task(snapshot, task.id)
@@ -55,7 +62,7 @@ def submit(change: Change, snapshot: Snapshot, task: Task, *, wall: float) -> tu
         return None, existing
     _expect_dependencies(change, snapshot, task)
     task = model.submit(task, wall=wall)
-    write_task(change, task)
+    write_task(change, task, loaded=loaded)
     return change.transaction(f"submit {task.id} ({task.type})"), task
 
 

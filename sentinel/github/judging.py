@@ -6,7 +6,7 @@ import logging
 from collections.abc import Set as AbstractSet
 
 from sentinel.errors import BadRecord
-from sentinel.fleet.declared import registered_limits, registered_types
+from sentinel.fleet.declared import registered, registered_limits, registered_types
 from sentinel.fleet.duty import Post
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader
@@ -90,10 +90,10 @@ class Judging:
         )
 
     def _registered(self, snapshot: Snapshot) -> dict[str, Declared]:
-        view = self._reader.view(snapshot)
+        workers = registered(snapshot)
         return {
-            name: registered_limits(view, name) or Declared(origin=origin)
-            for name, origin in registered_types(view).items()
+            name: registered_limits(workers, name) or Declared(origin=origin)
+            for name, origin in registered_types(workers).items()
         }
 
     def _explain(self, task: Task) -> str:

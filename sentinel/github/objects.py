@@ -19,7 +19,7 @@ import pygit2
 from sentinel.errors import BadRecord, Unavailable
 from sentinel.github.errors import Declined, Missing
 from sentinel.github.git import Change, GitData
-from sentinel.model.codec import MAX_DOCUMENT_BYTES, decode_document
+from sentinel.model.codec import MAX_DOCUMENT_BYTES
 from sentinel.store.objects import TREE_MODE, Entry, Objects
 from sentinel.store.slots import Slot, take_slot
 from sentinel.store.tree import GitSnapshot, write_tree
@@ -55,16 +55,12 @@ class ApiObjects(Objects):
         self.put_tree(entries, oid)
         return pygit2.enums.ObjectType.TREE, _serialised(entries)
 
-    def _check(self, key: str, oid: pygit2.Oid) -> bytes | BadRecord:
+    def _content(self, key: str, oid: pygit2.Oid) -> bytes:
         data = self.blob(oid)
         if data is None:
-            return self.lost(key, oid)
+            raise self.lost(key, oid)
         if len(data) > MAX_DOCUMENT_BYTES:
-            return BadRecord(key, f"{len(data)} bytes are more than the limit of {MAX_DOCUMENT_BYTES}")
-        try:
-            decode_document(key, data)
-        except BadRecord as bad:
-            return bad
+            raise self.too_large(key, len(data))
         return data
 
     def blob(self, oid: pygit2.Oid) -> bytes | None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from sentinel.clock import Clock, SystemClock, rfc3339
+from sentinel.clock import Clock, SystemClock
 from sentinel.entropy import system_random
 from sentinel.errors import NotAStore, OutcomeUnknown, Rejected
 from sentinel.github.api import Api, Options, connect
@@ -20,12 +20,12 @@ from sentinel.github.store import ApiStore
 from sentinel.model.codec import encode_document
 from sentinel.model.ids import IdSource
 from sentinel.model.layout import FLEET, STATE_REF
-from sentinel.store.base import ABSENT, Transaction, message
+from sentinel.store.base import message
 from sentinel.store.location import Location
 from sentinel.store.opener import StoreOptions
 from sentinel.store.remote import RemoteStore, warn_in_the_clear
 from sentinel.store.remote_init import MARK, create_at
-from sentinel.store.repository import signature
+from sentinel.store.repository import founding, signature
 from sentinel.store.tree import path_of
 
 
@@ -111,9 +111,8 @@ def _api(url: str, options: StoreOptions, environ: Mapping[str, str]) -> Api:
 def make_branch(git: GitData, place: Place, actor: str, *, clock: Clock, rng: random.Random) -> None:
     """Make the branch of the state, if nobody else does at the same time. Raises what `create_api` raises."""
     ids = IdSource(rng, clock.wall)
-    wall, tx = clock.wall(), ids.ulid()
-    record = {"rev": 1, "tx": tx, "created_at": rfc3339(wall), "created_by": actor, **MARK}
-    change = Transaction(tx, {FLEET: ABSENT}, {FLEET: record}, f"make the fleet by {actor}")
+    wall = clock.wall()
+    record, change = founding(actor, ids.ulid(), wall, MARK)
     try:
         tree = git.make_tree(None, {"/".join(path_of(FLEET)): encode_document(record)})
         root = git.make_commit(message([change], ids.nonce()), tree, [], signature(actor, wall))

@@ -38,6 +38,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True,
 _NAMES: dict[type[Any], tuple[str, ...]] = {}
 #: What most values are, and holds nothing.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+#: Of these, the empty one says something, too.
+_TOLD = frozenset({str, int, float, bool})
 _NESTING = (dict, list, tuple, Mapping)
 #: Longest reason in characters that a `BadRecord` gives: the record's own words may be in it.
 _MAX_REASON = 200
@@ -116,7 +118,16 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
 
 def flat(record: Any) -> Document:
     """The fields of a frozen record as a document; what ``extra`` kept is merged back below them."""
-    fields = {name: getattr(record, name) for name in _field_names(type(record))}
+    return _with_extra({name: getattr(record, name) for name in _field_names(type(record))})
+
+
+def compact(record: Any) -> Document:
+    """As `flat`, without fields that are None or hold nothing: what is absent is read as that."""
+    read = ((name, getattr(record, name)) for name in _field_names(type(record)))
+    return _with_extra({name: value for name, value in read if value or type(value) in _TOLD})
+
+
+def _with_extra(fields: Document) -> Document:
     extra = fields.pop("extra", None)
     return {**extra, **fields} if extra else fields
 
@@ -207,12 +218,14 @@ class Fields:
 
     def take(self, name: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
         """The field ``name``, which must be of ``kind``; without a ``default`` it must be there."""
-        if name not in self._left:
+        value = self._left.pop(name, ...)
+        if value is ...:
             if default is ...:
                 raise self.bad(f"the field {name!r} is missing")
             return default
-        value = self._left.pop(name)
-        if isinstance(value, bool) and kind is not bool and kind is not object:
+        if type(value) is kind:
+            return value
+        if isinstance(value, bool) and kind is not object:
             raise self.bad(f"the field {name!r} has the wrong type")
         if not isinstance(value, kind):
             raise self.bad(f"the field {name!r} has the wrong type")

@@ -11,6 +11,8 @@ def one_line(text: str, limit: int) -> str:
     What is not printable (controls, marks that turn the direction of reading, halves of surrogate pairs)
     could end a line of the audit, move a terminal's cursor, or not be stored at all.
     """
+    if len(text) <= limit and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     line = " ".join(text[: 8 * limit].split())
     if not line.isprintable():
         line = "".join(character if character.isprintable() else _STAND_IN for character in line)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from sentinel.clock import rfc3339
-from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
+from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, compact, encode, flat
 from sentinel.model.evolve import evolve
 from sentinel.model.line import one_line
 from sentinel.model.origin import Approval, Source, spec_hash
@@ -66,8 +66,12 @@ class Event:
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def document(self) -> Document:
-        """The event as JSON."""
+        """The event as people get to see it."""
         return flat(self)
+
+    def stored(self) -> Document:
+        """The event as a part of its task's record."""
+        return compact(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,18 +178,25 @@ class Task:
 
     def held_under(self, fence: Fence) -> bool:
         """Whether it is still running under exactly this claim."""
-        return self.state == "running" and self.fence() == fence
+        return (
+            self.state == "running"
+            and (self.epoch, self.run, self.incarnation) == (fence.epoch, fence.run, fence.incarnation)
+            and self.id == fence.task
+        )
 
     def stamped(self, rev: int, tx: str) -> Self:
         return evolve(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
-        return {
-            **flat(self),
-            "source": None if self.source is None else self.source.document(),
-            "approval": None if self.approval is None else self.approval.document(),
-            "history": [event.document() for event in self.history],
-        }
+        found = {**compact(self), "history": [event.stored() for event in self.history]}
+        if self.source is not None:
+            found["source"] = self.source.document()
+        if self.approval is not None:
+            found["approval"] = self.approval.document()
+        if self.result is not None:
+            # Here, what is empty is not what is absent.
+            found["result"] = self.result
+        return found
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Task:
@@ -268,7 +279,7 @@ def _load_event(fields: Fields) -> Event:
 
 def submit(task: Task, *, wall: float, note: str | None = None) -> Task:
     """A new task's first record."""
-    task = dataclasses.replace(task, retries_left=task.retries)
+    task = evolve(task, retries_left=task.retries)
     return with_event(task, "submitted", wall, note=note or task.submitted_by or None)
 
 
@@ -312,13 +323,13 @@ def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
     if ending.cause is None:
         said |= {"result": ending.result, "result_blob": ending.result_blob, "error": None}
         return _end_run(task, "done", "finished", wall, reason=None, **said)
-    task = _count(dataclasses.replace(task, **said), ending.cause)
+    task = _count(evolve(task, **said), ending.cause)
     if task.cancel_requested is not None or ending.cause == "cancelled":
         return _cancelled(task, wall)
     if ending.cause == "drained":
         return _requeue(task, wall, f"handed back: {ending.message or 'its worker is leaving'}")
     error = {"kind": ending.cause, "message": _storable(ending.message or ending.cause)}
-    task = dataclasses.replace(task, error=error)
+    task = evolve(task, error=error)
     if task.retries_left > 0 and ending.retry:
         used = task.retries - task.retries_left
         pause = min(MAX_BACKOFF, 2.0**used)
@@ -326,7 +337,7 @@ def end_attempt(task: Task, ending: Ending, *, wall: float) -> Task:
         elsewhere = [name for name in task.failed_on if name != task.owner]
         failed_on = (*elsewhere, task.owner or "")[-MAX_FAILED_ON:]
         left = task.retries_left - 1
-        task = dataclasses.replace(task, retries_left=left, backoff=pause, failed_on=failed_on)
+        task = evolve(task, retries_left=left, backoff=pause, failed_on=failed_on)
         return _requeue(task, wall, note)
     return _end_run(task, "failed", "failed", wall, reason=f"{ending.cause}: {error['message']}")
 
@@ -338,7 +349,7 @@ def lose(task: Task, *, wall: float, evidence: str) -> Task:
     """
     _require(task, task.state == "running", "lost")
     if task.started_at is not None:
-        task = _count(dataclasses.replace(task, losses=task.losses + 1), "lost")
+        task = _count(evolve(task, losses=task.losses + 1), "lost")
     task = with_event(task, "lost", wall, worker=task.owner, note=evidence)
     if task.cancel_requested is not None:
         return _cancelled(task, wall)
@@ -347,7 +358,7 @@ def lose(task: Task, *, wall: float, evidence: str) -> Task:
         message = f"{task.losses} workers were lost while running it: " + ", ".join(
             f"{event.worker} at epoch {event.epoch}" for event in lost
         )
-        task = dataclasses.replace(task, error={"kind": "lost", "message": _storable(message)})
+        task = evolve(task, error={"kind": "lost", "message": _storable(message)})
         return _end_run(task, "dead", "dead", wall, reason=message)
     return _release(task)
 
@@ -356,9 +367,9 @@ def cancel(task: Task, *, wall: float, reason: str) -> Task:
     """Cancel at once what does not run; ask the owner to end what does."""
     reason = one_line(reason, MAX_NOTE)
     if task.state == "running":
-        return dataclasses.replace(task, cancel_requested=task.cancel_requested or reason)
+        return evolve(task, cancel_requested=task.cancel_requested or reason)
     _require(task, task.state in WAITING, "cancelled")
-    return _cancelled(_count(dataclasses.replace(task, cancel_requested=reason), "cancelled"), wall)
+    return _cancelled(_count(evolve(task, cancel_requested=reason), "cancelled"), wall)
 
 
 def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
@@ -369,7 +380,7 @@ def retry(task: Task, *, wall: float, note: str | None = None) -> Task:
 
 def next_run(task: Task) -> Task:
     """An ended task, all that its last run left taken away; it waits, for an approval if it has none."""
-    return dataclasses.replace(
+    return evolve(
         _release(task),
         state="pending" if task.approved else "awaiting_approval",
         run=task.run + 1,
@@ -394,7 +405,7 @@ def _require(task: Task, condition: bool, verb: str) -> None:
 
 
 def _count(task: Task, cause: Cause) -> Task:
-    return dataclasses.replace(task, causes={**task.causes, cause: task.causes.get(cause, 0) + 1})
+    return evolve(task, causes={**task.causes, cause: task.causes.get(cause, 0) + 1})
 
 
 def _storable(message: str) -> str:
@@ -403,9 +414,7 @@ def _storable(message: str) -> str:
 
 
 def _release(task: Task) -> Task:
-    return dataclasses.replace(
-        task, state="pending", owner=None, incarnation=None, started_at=None, cancel_requested=None
-    )
+    return evolve(task, state="pending", owner=None, incarnation=None, started_at=None, cancel_requested=None)
 
 
 def _requeue(task: Task, wall: float, note: str) -> Task:
@@ -414,9 +423,7 @@ def _requeue(task: Task, wall: float, note: str) -> Task:
 
 def _cancelled(task: Task, wall: float) -> Task:
     reason = task.cancel_requested or "cancelled"
-    task = dataclasses.replace(
-        task, error={"kind": "cancelled", "message": reason}, cancel_requested=None, result=None
-    )
+    task = evolve(task, error={"kind": "cancelled", "message": reason}, cancel_requested=None, result=None)
     return _end_run(task, "cancelled", "cancelled", wall, reason=reason)
 
 

@@ -17,7 +17,8 @@ from sentinel.model.task import Task
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.patience import ITS_COORDINATOR, Patience
 
-#: How many ready tasks of a kind are looked at: so many, and so many for each worker and each of its slots.
+#: How many ready tasks of a kind are looked at: so many, so many for each worker and each of its slots, and
+#: what is taken ahead.
 _LEAST, _WINDOW = 64, 4
 
 
@@ -83,8 +84,8 @@ class Chooser:
         Of a long queue only the first of each kind: more than there are slots, and ``ahead`` for each worker,
         cannot be given out now.
         """
-        slots = sum(worker.max_tasks + ahead for worker in view.workers.values())
-        window = _LEAST + _WINDOW * (slots + len(view.workers))
+        slots = sum(worker.max_tasks for worker in view.workers.values())
+        window = _LEAST + _WINDOW * (slots + len(view.workers)) + ahead * len(view.workers)
         found = {task.id: task for task in self._backlog.first(window, self._may_choose)}
         for name in hints(view):
             task = self._backlog.may_start(name)

@@ -10,6 +10,7 @@ from signal import Signals
 from typing import Any
 
 from sentinel.model.codec import MAX_INLINE_BYTES, decode, encode
+from sentinel.model.evolve import evolve
 from sentinel.model.redaction import Redactor
 from sentinel.model.task import Cause, Ending
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: Largest result in bytes that is read at all; the child refuses to write a larger one.
 MAX_RESULT_BYTES = 16 * 1024 * 1024
+#: So many characters are not too large for a record, even if redaction makes them four times as many.
+_SHORT = MAX_INLINE_BYTES // 16
 
 _CAUSES: dict[RunCause, Cause] = {
     "timeout": "timeout",
@@ -40,8 +43,12 @@ class Outcome:
 
     def ending(self, names: Sequence[str], commit: str | None = None) -> Ending:
         """The ending, with the names that the store gave to the blobs, and the ``commit`` that holds them."""
+        if not self.blobs:
+            return self._ending
+        if not self.blobs:
+            return self._ending
         where = {} if commit is None else {"commit": commit}
-        return dataclasses.replace(
+        return evolve(
             self._ending,
             log=None if self._log is None else {"blob": names[0], **where, **self._log},
             result_blob=names[-1] if self._large else None,
@@ -58,7 +65,8 @@ def outcome_of(end: RunEnd, spec: RunSpec, redactor: Redactor, *, started: bool)
     cause, message = _judge(end, spec, left)
     value = redactor.value(left.get("result")) if cause is None else None
     message = None if message is None else redactor.text(message)
-    inline = encode(value)
+    short = end.left is not None and len(end.left) <= _SHORT
+    inline = b"" if short else encode(value)
     large = len(inline) > MAX_INLINE_BYTES
     ending = Ending(
         cause=cause,

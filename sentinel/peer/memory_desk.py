@@ -112,7 +112,7 @@ class MemoryDesk:
         #: Whether a request waits for that.
         self._held = False
         self._sessions = sessions
-        self._path = path
+        self._socket = str(path)
         self._worker = worker
         self._open_memory = open_memory
         self._clock = clock
@@ -142,7 +142,7 @@ class MemoryDesk:
         with self._mutex:
             self._admitted[token] = (fence, self._clock.now())
             self._tokens[fence] = token
-        return evolve(spec, env={**spec.env, SOCKET: str(self._path), TOKEN: token})
+        return evolve(spec, own={**spec.own, SOCKET: self._socket, TOKEN: token})
 
     def dismiss(self, fence: Fence) -> None:
         with self._mutex:

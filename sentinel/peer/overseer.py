@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
-import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import sentinel
 from sentinel.clock import Event as Wakeup
+from sentinel.clock import SystemClock
+from sentinel.peer.outbox import Outbox, widen
 from sentinel.peer.run.environment import clean
 from sentinel.peer.run.spec import RunEnd, RunSpec, StopReason
 
@@ -89,7 +90,7 @@ class Overseer(Protocol):
     One overseer serves one incarnation. It is fenced from the moment its deadline passes, irrevocably;
     its last event is `Empty` or `Gone`, after which every request is without effect. A run whose `start`
     was answered neither by `Started`, `Ended` nor `Refused` by then does not exist. No method blocks, and
-    all may be called from any thread.
+    all but `events` and `close` may be called from any thread.
     """
 
     def extend(self, deadline: float) -> None:
@@ -127,11 +128,11 @@ class Overseer(Protocol):
 class SupervisorProcess:
     """The `Overseer` over a real supervisor process.
 
-    ``wakeup`` is set whenever `events` has something new. ``proof_fd`` is an open descriptor, locked with
-    ``flock``, of the file that is to say ``empty`` when everything is dead; the supervisor shares the lock
-    until then, and the caller keeps its own descriptor. ``stdio`` are descriptors that a `RunSpec` may name
-    for its program; the supervisor knows them by the same numbers. Raises `OSError` when no process can be
-    made.
+    ``wakeup`` listens, and ends a wait whenever `events` has something new; whoever waits with it and calls
+    `events` is one thread. ``proof_fd`` is an open descriptor, locked with ``flock``, of the file that is to
+    say ``empty`` when everything is dead; the supervisor shares the lock until then, and the caller keeps its
+    own descriptor. ``stdio`` are descriptors that a `RunSpec` may name for its program; the supervisor knows
+    them by the same numbers. Raises `OSError` when no process can be made.
     """
 
     def __init__(self, wakeup: Wakeup, proof_fd: int | None = None, stdio: tuple[int, ...] = ()) -> None:
@@ -149,11 +150,16 @@ class SupervisorProcess:
             pass_fds=(*stdio, *(() if proof_fd is None else (proof_fd,))),
             start_new_session=True,
         )
-        self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="supervisor-reader", daemon=True)
-        self._writer = threading.Thread(target=self._write, name="supervisor-writer", daemon=True)
-        self._reader.start()
-        self._writer.start()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders = Outbox(self._process.stdin)
+        self._reports: IO[bytes] | None = self._process.stdout
+        self._unread = b""
+        #: The last thing that was heard.
+        self._last: Event | None = None
+        os.set_blocking(self._reports.fileno(), False)
+        widen(self._reports.fileno())
+        wakeup.listen(self._reports.fileno(), self._hear)
 
     @property
     def pid(self) -> int:
@@ -164,7 +170,6 @@ class SupervisorProcess:
         self._send({"op": "extend", "deadline": deadline})
 
     def start(self, *specs: RunSpec) -> None:
-        # In one piece: the writer is a thread, and waking it for each would cost more than all else.
         self._send(*({"op": "start", **spec.to_json()} for spec in specs))
 
     def stop(self, run: str, why: StopReason, grace: float) -> None:
@@ -177,52 +182,48 @@ class SupervisorProcess:
         self._send({"op": "end"})
 
     def events(self) -> list[Event]:
-        found = []
-        while self._events:
-            found.append(self._events.popleft())
+        self._hear()
+        found = list(self._events)
+        self._events.clear()
         return found
 
     def close(self) -> None:
-        self._outbox.put(None)
-        self._reader.join(_CLOSE_PATIENCE)
-        self._writer.join(_CLOSE_PATIENCE)
+        self._orders.close()
+        clock = SystemClock()
+        until = clock.now() + _CLOSE_PATIENCE
+        while self._reports is not None and (left := until - clock.now()) > 0:
+            select.select([self._reports], [], [], left)
+            self._hear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._reports is not None:
+            self._wakeup.ignore(self._reports.fileno())
+            self._reports.close()
+            self._reports = None
 
     def _send(self, *messages: dict[str, Any]) -> None:
-        self._outbox.put(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+        # In one piece: it is woken once for all of them.
+        self._orders.put(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
-    def _write(self) -> None:
-        # A thread of its own: a supervisor that is stopped must not stop the beat or the control thread.
-        pipe = self._process.stdin
-        assert pipe is not None
-        try:
-            while (line := self._outbox.get()) is not None:
-                pipe.write(line)
-                pipe.flush()
-        except BrokenPipeError:
-            pass  # the supervisor is gone, and the reader says so
-        finally:
-            with suppress(BrokenPipeError):
-                pipe.close()
+    def _hear(self) -> bool:
+        """Take in what the supervisor has said; whether there is anything that `events` has not told."""
+        if self._reports is not None:
+            with suppress(BlockingIOError):
+                while data := os.read(self._reports.fileno(), _CHUNK):
+                    self._take_in(data)
+                self._let_go()
+                status = self._process.wait()
+                if not isinstance(self._last, Empty):
+                    self._events.append(Gone(status))
+        return bool(self._events)
 
-    def _read(self) -> None:
-        pipe = self._process.stdout
-        assert pipe is not None
-        event: Event | None = None
-        unread = b""
-        with pipe:
-            # What is killed in the middle of a word leaves a line without an end, which says nothing.
-            while data := os.read(pipe.fileno(), _CHUNK):
-                *lines, unread = (unread + data).split(b"\n")
-                for line in lines:
-                    event = _event(json.loads(line))
-                    self._events.append(event)
-                if lines:
-                    self._wakeup.set()
-        status = self._process.wait()
-        if not isinstance(event, Empty):
-            self._events.append(Gone(status))
-        self._outbox.put(None)
-        self._wakeup.set()
+    def _take_in(self, data: bytes) -> None:
+        # What is killed in the middle of a word leaves a line without an end, which says nothing.
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            self._last = _event(json.loads(line))
+            self._events.append(self._last)
 
 
 def _event(message: dict[str, Any]) -> Event:

@@ -256,17 +256,19 @@ class Peer:
             self._sweep(view, registers, sent=sent, reply=reply)
             return
         self._decided = True
-        batch = list(self._work.finishes(view))
-        batch += self._recovery.failovers(view, registers, lambda: self._change(view), self._freed)
-        batch += [*self._cancel_dependents(view), *self._work.hand_back(view, self._incarnation.id)]
-        expired = self._expiry.due(view.snapshot, lambda: self._change(view), self._observer, by=self._me)
+        begin = self._changes(view)
+        batch = list(self._work.finishes(view, begin))
+        batch += self._recovery.failovers(view, registers, begin, self._freed)
+        batch += self._cancel_dependents(view, begin)
+        batch += self._work.hand_back(view, self._incarnation.id, begin)
+        expired = self._expiry.due(view.snapshot, begin, self._observer, by=self._me)
         batch += [Planned(transaction) for transaction in expired]
         if self._lease.begun and self._lease.fenced is None:
-            batch += self._shares(view, registers)
-        alert = self._monitor.look(view, registers, self._observer, lambda: self._change(view))
+            batch += self._shares(view, registers, begin)
+        alert = self._monitor.look(view, registers, self._observer, begin)
         batch += [] if alert is None else [Planned(alert)]
         if self.phase is Phase.WORKING:
-            batch += self._prune(view)
+            batch += self._prune(view, begin)
         if self._errands is not None:
             batch += [Planned(transaction, settle) for transaction, settle in self._errands.take()]
         self._commit(batch)
@@ -327,6 +329,9 @@ class Peer:
                 self._hurry = True
             elif isinstance(outcome, Refused):
                 log.error("the store refused %r: %s", planned.transaction.note, outcome.reason)
+            elif planned.opens and self._store.hears:
+                # Nobody tells a client of what it wrote itself.
+                self._hurry = True
             planned.settle(outcome)
         self._work.set_off()
 
@@ -335,31 +340,30 @@ class Peer:
             return self._store.commit(transactions)
         return self._store.carry(transactions, self.rider)
 
-    def _change(self, view: View) -> Change:
-        """A change that this incarnation makes; whatever it is for, it bounces once this one is dead."""
-        return self._transactor.change(view.snapshot).expect_present(incarnation_key(self._incarnation.id))
+    def _changes(self, view: View) -> Callable[[], Change]:
+        """What begins the changes of this incarnation; whatever one is for, it bounces once that is dead."""
+        begin, alive = self._transactor.changes(), incarnation_key(self._incarnation.id)
+        return lambda: begin(view.snapshot).expect_present(alive)
 
     def _freed(self, outcome: Outcome) -> None:
         # What was lost has waited long enough: it is not to wait for the next look, too.
         self._hurry = self._hurry or isinstance(outcome, Committed)
 
-    def _cancel_dependents(self, view: View) -> Iterator[Planned]:
+    def _cancel_dependents(self, view: View, begin: Callable[[], Change]) -> Iterator[Planned]:
         for task in self._chooser.doomed():
             failed = dependencies.failed_dependency(task, view.task)
             if failed is not None:
                 wall = self._clock.wall()
-                cancelled = tasks.cancel_dependents(self._change(view), task, failed, wall=wall)
+                cancelled = tasks.cancel_dependents(begin(), task, failed, wall=wall)
                 yield Planned(cancelled)
 
-    def _prune(self, view: View) -> Iterator[Planned]:
+    def _prune(self, view: View, begin: Callable[[], Change]) -> Iterator[Planned]:
         def needed(task_id: str) -> bool:
             # One that runs may wait again, when its worker is lost.
             held = any(task_id in task.after for task in view.running.values())
             return held or self._chooser.needs(task_id)
 
-        for transaction in self._pruning.act(
-            view, self._observer, lambda: self._change(view), needed, self._store
-        ):
+        for transaction in self._pruning.act(view, self._observer, begin, needed, self._store):
             yield Planned(transaction)
 
     def _heed_orders(self, view: View) -> None:
@@ -377,7 +381,9 @@ class Peer:
             self.end()
             self._hurry = True
 
-    def _shares(self, view: View, registers: Mapping[str, Register]) -> Iterator[Planned]:
+    def _shares(
+        self, view: View, registers: Mapping[str, Register], begin: Callable[[], Change]
+    ) -> Iterator[Planned]:
         """What this peer takes, and what it means for others where it assigns their tasks."""
         me = view.workers.get(self._me)
         takes = self.phase is Phase.WORKING and me is not None and not me.cordoned
@@ -399,13 +405,13 @@ class Peer:
         if takes and me is not None:
             lock = lock_over(me, self._options.pattern, self._options.group_by)
             led = in_charge(view, registers, self._observer, lock)
-            yield from self._claims(view, waiting, workers, led=led)
+            yield from self._claims(view, waiting, workers, begin, led=led)
         for transaction in self._coordination.act(
             view,
             self._observer,
             workers,
             waiting,
-            lambda: self._change(view),
+            begin,
             now=self._clock.now(),
             wall=self._clock.wall(),
             patience=self._tempo.patience,
@@ -413,18 +419,20 @@ class Peer:
             yield Planned(transaction)
 
     def _claims(
-        self, view: View, waiting: list[Task], workers: list[Candidate], *, led: bool
+        self,
+        view: View,
+        waiting: list[Task],
+        workers: list[Candidate],
+        begin: Callable[[], Change],
+        *,
+        led: bool,
     ) -> Iterator[Planned]:
-        patience = self._tempo.patience
+        patience, wall = self._tempo.patience, self._clock.wall()
         for task in self._chooser.choose(view, waiting, workers, self._work, led=led, patience=patience):
             transaction, claimed = tasks.claim(
-                self._change(view),
-                task,
-                worker=self._me,
-                incarnation=self._incarnation.id,
-                wall=self._clock.wall(),
+                begin(), task, worker=self._me, incarnation=self._incarnation.id, wall=wall
             )
-            yield Planned(transaction, self._claimed(claimed))
+            yield Planned(transaction, self._claimed(claimed), opens=False)
 
     def _claimed(self, claimed: Task) -> Callable[[Outcome], None]:
         def settle(outcome: Outcome) -> None:
@@ -478,7 +486,7 @@ class Peer:
         self._commit([*told, Planned(leaving, self._left)])
 
     def _hand_on(self, view: View) -> Transaction | None:
-        return self._pruning.hand_on(view.snapshot, self._observer, lambda: self._change(view))
+        return self._pruning.hand_on(view.snapshot, self._observer, self._changes(view))
 
     def _count(self, view: View) -> Transaction | None:
         return end_of(

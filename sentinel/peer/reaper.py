@@ -128,7 +128,7 @@ class Reaper:
         else:
             try:
                 stdio = self._spec.stdio or (stdin, theirs, theirs)
-                self._main = spawn(self._spec.argv, self._spec.env, self._spec.cwd, stdio)
+                self._main = spawn(self._spec.argv, self._spec.environ, self._spec.cwd, stdio)
             except NotStarted as failure:
                 self._ending.fail(str(failure))
         os.close(theirs)

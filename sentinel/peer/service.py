@@ -375,6 +375,9 @@ class Service:
             # Where looks are counted, the control loop's own are enough.
             yield
             return
+        if self._store.listen(self._wakeup, lambda: self._desk.stir()):
+            yield
+            return
         stop = threading.Event()
         store = self._open_store()
 

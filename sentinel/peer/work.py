@@ -30,7 +30,7 @@ from sentinel.peer.run.spec import ANY_LANE, RunEnd, RunSpec, StopReason
 from sentinel.store.base import Committed, Rider, Transaction
 from sentinel.store.base import Outcome as StoreOutcome
 from sentinel.store.base import Refused as RefusedByStore
-from sentinel.store.transact import Transactor
+from sentinel.store.transact import Change, Transactor
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class Planned:
     transaction: Transaction
     #: By default nothing: the outcome shows in the next look.
     settle: Callable[[StoreOutcome], None] = lambda _: None
+    #: Whether there may be more to do once it has landed, which only another look shows.
+    opens: bool = True
 
 
 @dataclasses.dataclass(slots=True)
@@ -316,24 +318,23 @@ class Work:
             end = dataclasses.replace(end, cause="fenced", exit_code=None)
         return outcome_of(end, run.spec, self._options.redactor, started=run.started)
 
-    def finishes(self, view: View) -> Iterator[Planned]:
+    def finishes(self, view: View, begin: Callable[[], Change]) -> Iterator[Planned]:
         """Transactions that record endings; stale ones are dropped here, with both epochs in the log."""
+        wall = self._clock.wall()
         for known in list(self._endings.values()):
-            change = self._transactor.change(view.snapshot)
-            transaction = tasks.end(change, view, known.fence, known.ending, wall=self._clock.wall())
+            transaction = tasks.end(begin(), view, known.fence, known.ending, wall=wall)
             if transaction is None:
                 self._drop(known, _newest(view, known.fence.task))
             else:
                 yield Planned(transaction, self._recorded(known))
 
-    def hand_back(self, view: View, incarnation: str) -> Iterator[Planned]:
+    def hand_back(self, view: View, incarnation: str, begin: Callable[[], Change]) -> Iterator[Planned]:
         """Give back tasks that name this incarnation and that it neither runs nor waits for."""
         mine = self._run_of.keys() | self._endings.keys() | {run.fence.task for run, _ in self._over}
         for task in _held(view, incarnation):
             if task.id not in mine:
                 ending = Ending(cause="drained", message="it was claimed and never started")
-                change = self._transactor.change(view.snapshot)
-                transaction = tasks.end(change, view, task.fence(), ending, wall=self._clock.wall())
+                transaction = tasks.end(begin(), view, task.fence(), ending, wall=self._clock.wall())
                 if transaction is not None:
                     yield Planned(transaction)
 

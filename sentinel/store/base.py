@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from sentinel.clock import Event
 from sentinel.model.codec import Document
 
 T = TypeVar("T")
@@ -66,8 +67,8 @@ class Transaction:
     records: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        blind = self.write.keys() - self.expect.keys()
-        if blind:
+        if not self.write.keys() <= self.expect.keys():
+            blind = self.write.keys() - self.expect.keys()
             raise ValueError(f"transaction {self.note!r} writes {sorted(blind)} without expecting a version")
         # It is a line of a commit message: a NUL would cut the trailers off, and more than "\n" ends a line.
         if not self.note or not self.note.isprintable():
@@ -291,7 +292,18 @@ class Store(ABC):
 
     @abstractmethod
     def wait(self, timeout: float) -> bool:
-        """Block until the state may have changed, or ``timeout`` seconds passed; True if it may have."""
+        """Block until the state may have moved, or ``timeout`` seconds passed; True if it may have.
+
+        What this client wrote itself need not count.
+        """
+
+    def listen(self, wakeup: Event, told: Callable[[], None]) -> bool:  # noqa: ARG002 - for those that can
+        """Let ``wakeup`` wake when the state may have moved beyond what this client has read or written.
+
+        ``told`` is called by the waiting thread for every change of it. False where that cannot be, and
+        somebody has to `wait`.
+        """
+        return False
 
     @abstractmethod
     def close(self) -> None:

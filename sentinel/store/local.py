@@ -10,12 +10,12 @@ import contextlib
 import datetime
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pygit2
 
-from sentinel.clock import Clock, SystemClock
+from sentinel.clock import Clock, Event, SystemClock
 from sentinel.entropy import system_random
 from sentinel.errors import NotAStore, OutcomeUnknown, StoreError, Unavailable
 from sentinel.model.codec import encode_document
@@ -272,6 +272,9 @@ class LocalStore(Store):
                 except OutcomeUnknown:
                     self._open.update(dict.fromkeys((tx.id for tx in landing.accepted), base.commit))
                     raise
+            if self._seen == base.commit:
+                # Nothing has moved but by this client.
+                self._seen = commit
             written = [key for tx in landing.accepted for key in tx.write]
             self._last = GitSnapshot(self._objects, commit, before=base.commit, written=written)
             for tx in landing.accepted:
@@ -377,6 +380,9 @@ class LocalStore(Store):
 
     def wait(self, timeout: float) -> bool:
         return self._watch.wait(timeout, self._moved)
+
+    def listen(self, wakeup: Event, told: Callable[[], None]) -> bool:
+        return self._watch.listen(wakeup, told, self._moved)
 
     def _moved(self) -> bool:
         try:

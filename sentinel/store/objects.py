@@ -76,10 +76,11 @@ class Objects:
     def __init__(self, repository: pygit2.Repository, *, pack: PackWriter | None = None) -> None:
         self.repository = repository
         self._pack = pack
-        self._parsed: Recent[tuple[pygit2.Oid, str, Callable[..., Any]], Any] = Recent(5_000)
+        # A batch that was written is read by the next look: some thousand records.
+        self._parsed: Recent[tuple[pygit2.Oid, str, Callable[..., Any]], Any] = Recent(2_000)
         self._roots: Recent[pygit2.Oid, pygit2.Oid] = Recent(1_000)
         self._trees: Recent[pygit2.Oid, Mapping[str, Entry]] = Recent(10_000)
-        self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(8 * 1024 * 1024)
+        self._records: Recent[pygit2.Oid, bytes | BadRecord] = Recent(2 * 1024 * 1024)
 
     def tree(self, oid: pygit2.Oid) -> Mapping[str, Entry]:
         """The entries of a tree by name. Raises `Unavailable` when the repository lost it."""
@@ -110,8 +111,7 @@ class Objects:
             raise BadRecord(key, "it is not a plain file")
         known = self._records.get(entry.oid)
         if known is None:
-            known = self._check(key, entry.oid)
-            self._records.put(entry.oid, known, len(known) if isinstance(known, bytes) else 100)
+            return self._check(key, entry.oid)
         if isinstance(known, BadRecord):
             raise BadRecord(key, known.reason)
         # The bytes were checked with every limit once; parsing them again gives the caller its own copy.
@@ -131,18 +131,30 @@ class Objects:
         """The blob ``oid``, stored under ``key``, would be loaded as ``record`` by its class."""
         self._parsed.put((oid, key, type(record).load), record, 1)
 
-    def _check(self, key: str, oid: pygit2.Oid) -> bytes | BadRecord:
+    def _check(self, key: str, oid: pygit2.Oid) -> Document:
+        """The document in a blob that was not read lately; what it holds is remembered."""
+        try:
+            data = self._content(key, oid)
+            document = decode_document(key, data)
+        except BadRecord as bad:
+            self._records.put(oid, bad, 100)
+            raise
+        self._records.put(oid, data, len(data))
+        return document
+
+    def _content(self, key: str, oid: pygit2.Oid) -> bytes:
+        """The bytes of a blob. Raises `BadRecord` when they are too many, or cannot be read."""
         try:
             _, size = self.repository.odb.read_header(oid)
             if size > MAX_DOCUMENT_BYTES:
-                return BadRecord(key, f"{size} bytes are more than the limit of {MAX_DOCUMENT_BYTES}")
-            _, data = self.repository.odb.read(oid)
-            decode_document(key, data)
-        except (pygit2.GitError, KeyError):
-            return self.lost(key, oid)
-        except BadRecord as bad:
-            return bad
-        return data
+                raise self.too_large(key, size)
+            return self.repository.odb.read(oid)[1]
+        except (pygit2.GitError, KeyError) as error:
+            raise self.lost(key, oid) from error
+
+    def too_large(self, key: str, size: int) -> BadRecord:
+        """What stands for a record that is not even parsed."""
+        return BadRecord(key, f"{size} bytes are more than the limit of {MAX_DOCUMENT_BYTES}")
 
     def _raw(self, oid: pygit2.Oid) -> tuple[int, bytes]:
         try:

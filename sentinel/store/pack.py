@@ -27,10 +27,13 @@ import pygit2
 
 BLOB, TREE, COMMIT = "blob", "tree", "commit"
 _KINDS = {COMMIT: 1, TREE: 2, BLOB: 3}
-#: Records are small and short-lived: little time for packing them well.
-_LEVEL = 1
+#: Records are small and short-lived: little time for packing them well. Two thirds of a folder are hashes,
+#: which do not get smaller at all.
+_LEVELS = {COMMIT: 1, TREE: 0, BLOB: 1}
 #: So many packs of about one size are put together; sizes differ by this factor, from the smallest on.
 _MANY = 32
+#: One client looks after its first pack, and then after so many: a look asks for the size of each pack.
+_LOOK_EVERY = 8
 _SMALLEST = 1 << 16
 #: A pack above this size is left as it is.
 _LARGE = 1 << 26
@@ -48,12 +51,13 @@ class PackWriter:
         self._tidying = tidying
         self._sync = sync
         self._objects: dict[bytes, bytes] = {}
+        self._since_look = _LOOK_EVERY
 
     def add(self, kind: str, data: bytes) -> pygit2.Oid:
         """Take an object in; its id. Nobody else sees it before `write`."""
         digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)) + data, usedforsecurity=False).digest()
         if digest not in self._objects:
-            self._objects[digest] = _header(_KINDS[kind], len(data)) + zlib.compress(data, _LEVEL)
+            self._objects[digest] = _header(_KINDS[kind], len(data)) + zlib.compress(data, _LEVELS[kind])
         return pygit2.Oid(raw=digest)
 
     def write(self) -> None:
@@ -61,9 +65,13 @@ class PackWriter:
         if self._objects:
             _write(self._folder, self._objects.items(), sync=self._sync)
             self._objects = {}
+            self._since_look += 1
 
     def tidy(self) -> None:
         """Put packs together if there are many of a size. What is in the way of that is left for others."""
+        if self._since_look < _LOOK_EVERY:
+            return
+        self._since_look = 0
         with contextlib.suppress(OSError, ValueError):
             for crowd in _crowds(self._folder):
                 if self._tidying is None:

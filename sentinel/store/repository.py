@@ -14,7 +14,7 @@ import pygit2
 from sentinel.clock import SystemClock, rfc3339
 from sentinel.entropy import system_random
 from sentinel.errors import BadInput, BadRecord, NotAStore, StoreError, Unavailable
-from sentinel.model.codec import encode_document
+from sentinel.model.codec import Document, encode_document
 from sentinel.model.ids import IdSource
 from sentinel.model.layout import ARTIFACT_REFS, FLEET, STATE_REF
 from sentinel.store import durability
@@ -22,7 +22,7 @@ from sentinel.store.base import ABSENT, Expected, Transaction, message
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.refs import Refs, take_flock
-from sentinel.store.tree import GitSnapshot, path_of, write_tree
+from sentinel.store.tree import PATHS, GitSnapshot, path_of, write_tree
 
 #: The folder inside the repository that holds what is private to this host.
 PRIVATE = "sentinel"
@@ -153,6 +153,11 @@ def check_fleet(place: object, snapshot: GitSnapshot, *, sessions: str) -> Expec
             f"the branch sentinel/state in {place} was not made by Sentinel, for it has no record {FLEET!r}; "
             "name another repository"
         )
+    if fleet.get("paths") != PATHS:
+        raise NotAStore(
+            f"{place} was made by a Task Sentinel that laid its records out otherwise; make a new store, and "
+            "hand in there what is still to be done"
+        )
     found = fleet.get("sessions", FILES)
     if found == sessions:
         return snapshot.version(FLEET)
@@ -277,10 +282,15 @@ def root_commit(
     repository: pygit2.Repository, actor: str, ids: IdSource, wall: float, mark: Mapping[str, str]
 ) -> pygit2.Oid:
     """The first commit of a fleet made at ``wall``; ``mark`` goes into its record."""
-    tx = ids.ulid()
-    record = {"rev": 1, "tx": tx, "created_at": rfc3339(wall), "created_by": actor, **mark}
+    record, change = founding(actor, ids.ulid(), wall, mark)
     blob = repository.create_blob(encode_document(record))
     tree = write_tree(Objects(repository), None, {path_of(FLEET): blob})
     author = signature(actor, wall)
-    change = Transaction(tx, {FLEET: ABSENT}, {FLEET: record}, f"make the fleet by {actor}")
     return repository.create_commit(None, author, author, message([change], ids.nonce()), tree, [])
+
+
+def founding(actor: str, tx: str, wall: float, mark: Mapping[str, str]) -> tuple[Document, Transaction]:
+    """The record that makes a fleet, with ``mark`` in it, and the transaction ``tx`` that writes it."""
+    made = {"created_at": rfc3339(wall), "created_by": actor, "paths": PATHS}
+    record = {"rev": 1, "tx": tx, **made, **mark}
+    return record, Transaction(tx, {FLEET: ABSENT}, {FLEET: record}, f"make the fleet by {actor}")

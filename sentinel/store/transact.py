@@ -56,6 +56,8 @@ class Record(Protocol):
 class Change:
     """Collects what one transaction expects and writes."""
 
+    __slots__ = ("_expect", "_records", "_snapshot", "_tx", "_write")
+
     def __init__(self, snapshot: Snapshot, tx: str) -> None:
         self._snapshot = snapshot
         self._tx = tx
@@ -105,14 +107,15 @@ class Change:
         self._write[key] = stamped.document()
         if loaded:
             self._records[key] = stamped
-        self._expect.setdefault(key, self._snapshot.version(key))
-        return self
+        return self._expect_as_seen(key)
 
     def delete(self, key: str) -> Change:
         """Remove ``key`` as it is in the snapshot."""
         self._write[key] = DELETE
-        self._expect.setdefault(key, self._snapshot.version(key))
-        return self
+        return self._expect_as_seen(key)
+
+    def _expect_as_seen(self, key: str) -> Change:
+        return self if key in self._expect else self.expect(key)
 
     def transaction(self, note: str, *, aside: bool = False) -> Transaction:
         """The finished transaction; ``note``, whatever texts went into it, is one line of the audit."""
@@ -140,6 +143,11 @@ class Transactor:
     def change(self, snapshot: Snapshot) -> Change:
         """A new, empty change on ``snapshot``."""
         return Change(snapshot, self.ids.ulid())
+
+    def changes(self) -> Callable[[Snapshot], Change]:
+        """What begins one change after the other of those that are decided on together."""
+        ids = self.ids.ulids()
+        return lambda snapshot: Change(snapshot, next(ids))
 
     def transact(self, decide: Callable[[Snapshot], tuple[Transaction | None, T]]) -> T:
         """Run ``decide`` until its transaction lands (or it wants none), and return its second value.

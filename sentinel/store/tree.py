@@ -1,9 +1,10 @@
 """Documents in a Git tree: keys to paths, immutable snapshots, and new trees that share what did not change.
 
 One record a blob, fanned out: ``tasks/build-42`` is ``tasks/ab/cd/build-42.json``, where ``abcd…`` is the
-SHA-256 of the name, so that no directory grows long. A key without a folder (``fleet``) is a file at the
-root. Names are encoded, never used as they are, and only a path that is exactly the encoding of a key is a
-record: whatever else lies in the tree is somebody else's, is not seen, and is carried along.
+SHA-256 of the name without its last character. So no directory grows long, and neighbours, such as tasks
+that were handed in together, change together in few directories. A key without a folder (``fleet``) is a
+file at the root. Names are encoded, never used as they are, and only a path that is exactly the encoding of
+a key is a record: whatever else lies in the tree is somebody else's, is not seen, and is carried along.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 #: An encoded name is a file name with its suffix, and file systems stop at 255 bytes.
 MAX_NAME_BYTES = 240
+
+#: Number of the way in which keys become paths: stores that were laid out in another one are refused.
+PATHS = 2
 
 _SUFFIX = ".json"
 #: Parts of the longest path of a record.
@@ -68,7 +72,7 @@ def path_of(key: str) -> tuple[str, ...]:
     if not slash:
         return (_encode(key, _UNSAFE) + _SUFFIX,)
     file = _encode(name, _UNSAFE)
-    hashed = hashlib.sha256(file.encode()).hexdigest()
+    hashed = hashlib.sha256(file[:-1].encode()).hexdigest()
     # A folder's encoding holds no dot, so it is never `.`, `..`, `.git` or equal to a root file's name.
     return (_encode(folder, _UNSAFE_IN_FOLDER), hashed[:2], hashed[2:4], file + _SUFFIX)
 

@@ -132,7 +132,8 @@ def _compact(path: Path, beginning: str | None) -> None:
         temporary = path / "shallow.sentinel"
         temporary.write_text(f"{beginning}\n", "ascii")
         temporary.replace(path / "shallow")
-    always = ("repack", "-d", "-f", "-l", "-q")
+    # What commits packed in a hurry, or not at all, is packed anew.
+    always = ("repack", "-d", "-F", "-l", "-q")
     try:
         _git(path, *always, "--cruft", f"--cruft-expiration={UNREACHABLE}")
     except Unavailable as error:

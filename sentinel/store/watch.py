@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sentinel.clock import Clock
+from sentinel.clock import Clock, Event
 from sentinel.model.layout import STATE_REF
 
 #: Seconds between two looks where the kernel gives no notice.
@@ -31,6 +31,8 @@ class Watch:
         self._notify = notify
         self._inotify: Any = None
         self._places: dict[int, Path] = {}
+        #: What listens to the kernel's notices, if anything does.
+        self._listener: Event | None = None
         # From here on no change in there goes unnoticed, though the kernel is asked only at the first wait.
         self._alive_seen = self._signature()
 
@@ -51,6 +53,29 @@ class Watch:
                 return True
             if left <= 0:
                 return False
+
+    def listen(self, wakeup: Event, told: Callable[[], None], moved: Callable[[], bool]) -> bool:
+        """Let ``wakeup`` wake when ``moved()`` holds after a change, or ``alive`` has news.
+
+        ``told`` is called for every change. False where the kernel gives no notice.
+        """
+        if self._inotify is None and not (self._notify and self._start()):
+            return False
+
+        def noticed() -> bool:
+            told()
+            return moved()
+
+        def heard() -> bool:
+            events = self._inotify.read(timeout=0)
+            news = bool(events) and self._matters(events, noticed)
+            if self._inotify is None:
+                self.listen(wakeup, told, moved)
+            return news
+
+        self._listener = wakeup
+        wakeup.listen(self._inotify.fd, heard)
+        return True
 
     def _poll(self, limit: float, moved: Callable[[], bool]) -> bool:
         while True:
@@ -83,7 +108,8 @@ class Watch:
             return False
         flags = inotify_simple.flags
         gone = flags.DELETE_SELF | flags.MOVE_SELF
-        change = flags.CREATE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE
+        # A ref's lock file is renamed to it, or, where only a packed ref was, linked.
+        change = flags.CREATE | flags.MOVED_TO | flags.DELETE
         wanted = {
             self._state.parent: change | gone,
             self._repository: change | gone,
@@ -116,6 +142,8 @@ class Watch:
     def close(self) -> None:
         """Stop watching. Idempotent."""
         if self._inotify is not None:
+            if self._listener is not None:
+                self._listener.ignore(self._inotify.fd)
             self._inotify.close()
             self._inotify = None
             self._places = {}

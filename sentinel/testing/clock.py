@@ -13,6 +13,8 @@ For one thread: with several, nobody could say in which order their sleeps move 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sentinel.clock import Event
 
 
@@ -63,3 +65,9 @@ class _ManualEvent:
             self._clock.sleep(timeout)
         fired, self._flag = self._flag, False
         return fired
+
+    def listen(self, descriptor: int, heard: Callable[[], bool]) -> None:
+        """There are no descriptors in virtual time."""
+
+    def ignore(self, descriptor: int) -> None:
+        """Nothing was listened to."""

@@ -38,7 +38,7 @@ from sentinel.model.memory_calls import MemoryPort
 from sentinel.model.task import Task
 from sentinel.peer.run import context
 from sentinel.peer.run.memory import memory
-from sentinel.peer.run.plan import Workshop, plan
+from sentinel.peer.run.plan import Planner, Workshop
 from sentinel.peer.run.registered import registered
 from sentinel.peer.run.spec import RunCause, RunSpec
 from sentinel.peer.work import Plan
@@ -194,9 +194,9 @@ class SimulatedFleet:
         thread.join()
         self.executions.append(
             Execution(
-                task=spec.env[context.TASK_ID],
+                task=spec.own[context.TASK_ID],
                 worker=self._runs_on(spec),
-                fencing_token=int(spec.env[context.FENCING_TOKEN]),
+                fencing_token=int(spec.own[context.FENCING_TOKEN]),
                 at=self.now,
             )
         )
@@ -211,8 +211,8 @@ class SimulatedFleet:
         """See `Programs`."""
         order = json.loads(spec.stdin or "{}")
         told = {name: order[name] for name in ("type", "args", "positional")}
-        epoch = int(spec.env[context.FENCING_TOKEN])
-        self._checker.started(self.now, incarnation, spec.run, spec.env[context.TASK_ID], epoch, told)
+        epoch = int(spec.own[context.FENCING_TOKEN])
+        self._checker.started(self.now, incarnation, spec.run, spec.own[context.TASK_ID], epoch, told)
 
     def gone(self, incarnation: str, spec: RunSpec, cause: RunCause) -> None:  # noqa: ARG002 - the port names it
         """See `Programs`."""
@@ -274,7 +274,7 @@ def _leave(path: Path, left: dict[str, Any]) -> None:
 def _make_plan(folder: Path) -> Plan:
     def make(task: Task) -> RunSpec:
         workshop = Workshop(python="python3", cwd="/", types=registered(), shell=False)
-        return plan(task, workshop, folder=folder, environ={})
+        return Planner(workshop, folder=folder, environ={})(task)
 
     return make
 
@@ -295,9 +295,9 @@ def _call(order: dict[str, Any], spec: RunSpec, port: MemoryPort) -> dict[str, A
 @contextmanager
 def _environment(spec: RunSpec) -> Iterator[None]:
     """The environment of the task, for `sentinel.current_task`."""
-    names = [name for name in spec.env if name.startswith("SENTINEL_")]
+    names = [name for name in spec.own if name.startswith("SENTINEL_")]
     before = {name: os.environ.get(name) for name in names}
-    os.environ.update({name: spec.env[name] for name in names})
+    os.environ.update({name: spec.own[name] for name in names})
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,10 @@ class Stop:
         self.pauses: list[float] = []
 
     def set(self) -> None: ...
+
+    def listen(self, descriptor: int, heard: Callable[[], bool]) -> None: ...
+
+    def ignore(self, descriptor: int) -> None: ...
 
     def wait(self, timeout: float) -> bool:
         self.pauses.append(timeout)

@@ -77,7 +77,7 @@ class Office:
 
     def port(self, task: str = "t") -> TaskPort:
         """What the process of a task has that runs under its claim."""
-        return TaskPort(self.desk.admit(SPEC, self.claim(task)).env)
+        return TaskPort(self.desk.admit(SPEC, self.claim(task)).own)
 
     def memory(self, task: str = "t") -> Memory:
         return Memory(self.port(task))
@@ -160,7 +160,7 @@ def test_a_task_whose_claim_is_over_writes_nothing(office: Office) -> None:
 
 def test_a_task_that_has_ended_here_is_not_served(office: Office) -> None:
     fence = office.claim("t")
-    memory = Memory(TaskPort(office.desk.admit(SPEC, fence).env))
+    memory = Memory(TaskPort(office.desk.admit(SPEC, fence).own))
     memory.set("k", 1)
     office.desk.dismiss(fence)
     with pytest.raises(ClaimLost, match="no task that this worker runs"):
@@ -168,7 +168,7 @@ def test_a_task_that_has_ended_here_is_not_served(office: Office) -> None:
 
 
 def test_a_wrong_token_is_not_served(office: Office) -> None:
-    env = {**office.desk.admit(SPEC, office.claim("t")).env, TOKEN: "guessed"}
+    env = {**office.desk.admit(SPEC, office.claim("t")).own, TOKEN: "guessed"}
     with pytest.raises(ClaimLost):
         Memory(TaskPort(env)).get("k")
 
@@ -208,7 +208,7 @@ def test_a_line_that_is_no_request_is_refused_and_others_are_served(office: Offi
     ],
 )
 def test_what_a_task_sends_is_checked_again(office: Office, call: str, given: dict[str, Any]) -> None:
-    token = office.desk.admit(SPEC, office.claim("t")).env[TOKEN]
+    token = office.desk.admit(SPEC, office.claim("t")).own[TOKEN]
     line = json.dumps({"token": token, "call": call, "with": given}).encode() + b"\n"
     assert json.loads(office.raw(line))["error"]["kind"] == "BadInput"
     assert office.commits == []

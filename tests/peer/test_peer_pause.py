@@ -65,3 +65,18 @@ def test_whoever_frees_what_a_dead_peer_ran_looks_again_at_once(world: World) ->
         survivor.beat.beat()
         pauses.append(survivor.peer.tick())
     assert (pauses[-1], set(pauses[:-1])) == (0.0, {POLL})
+
+
+def test_whoever_only_claimed_does_not_look_again_before_something_happens(world: World) -> None:
+    member = world.member("w")
+    world.settle(member)
+    world.submit("t")
+    assert member.peer.tick() == POLL
+
+
+def test_whoever_recorded_an_end_looks_again_at_once(world: World) -> None:
+    member = world.member("w")
+    world.submit("t")
+    world.settle(member)
+    member.overseer.finish("t@1")
+    assert member.peer.tick() == 0.0

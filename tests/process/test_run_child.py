@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sentinel.model.task import Task
-from sentinel.peer.run.plan import Limits, Workshop, plan
+from sentinel.peer.run.plan import Limits, Planner, Workshop
 from sentinel.peer.run.progress import latest
 from sentinel.peer.run.registered import Registered
 from sentinel.peer.run.spec import RunEnd, RunSpec
@@ -59,7 +59,7 @@ class Job:
             limits=Limits(result=1000, grace=30, warm_runs=100 if self._warm else 0),
         )
         environ = {**os.environ, "MARK": self._trial.mark}
-        self.spec = plan(task, workshop, folder=self._trial.folder / "logs", environ=environ)
+        self.spec = Planner(workshop, folder=self._trial.folder / "logs", environ=environ)(task)
         self._overseer = self._trial.overseer()
         self._overseer.start(self.spec)
         return self.spec

@@ -6,6 +6,7 @@ Each mutant replaces one function for the time of a test. The product itself has
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -131,6 +132,7 @@ def no_nonce(patch: pytest.MonkeyPatch) -> None:
         return Change(snapshot, f"tx-{made[id(self.rng)]}")
 
     patch.setattr(transact.Transactor, "change", change)
+    patch.setattr(transact.Transactor, "changes", lambda self: functools.partial(change, self))
 
 
 def silence_timed_at_the_reply(patch: pytest.MonkeyPatch) -> None:
@@ -237,11 +239,11 @@ def submit_that_looks_at_active_tasks_alone(patch: pytest.MonkeyPatch) -> None:
             return ABSENT if key.startswith(layout.DONE) else self._inner.version(key)
 
     def submit(
-        change: Change, snapshot: Snapshot, task: Task, *, wall: float
+        change: Change, snapshot: Snapshot, task: Task, **more: Any
     ) -> tuple[Transaction | None, Task]:
         if task.after:
-            return original(change, snapshot, task, wall=wall)
-        wanted, found = original(Change(Active(snapshot), change._tx), Active(snapshot), task, wall=wall)
+            return original(change, snapshot, task, **more)
+        wanted, found = original(Change(Active(snapshot), change._tx), Active(snapshot), task, **more)
         if wanted is not None:
             wanted = _unguarded(wanted, layout.done_key(task.id))
         return wanted, found

@@ -71,7 +71,7 @@ def test_the_fleet_record_says_who_made_the_store_and_when(tmp_path: Path) -> No
     create_store(url, OPTIONS)
     document = open_store(url, OPTIONS).read().get(FLEET)
     assert document is not None
-    assert sorted(document) == ["created_at", "created_by", "format", "rev", "tx"]
+    assert sorted(document) == ["created_at", "created_by", "format", "paths", "rev", "tx"]
 
 
 def test_a_bare_repository_with_code_in_it_can_become_a_store(tmp_path: Path) -> None:
@@ -163,7 +163,12 @@ def test_a_branch_of_that_name_that_is_not_sentinels_is_refused(
 
 @pytest.mark.parametrize(
     ("content", "hint"),
-    [(b'{"format":2,"rev":1}', "upgrade"), (b"{torn", "fleet"), (b'{"format":"x"}', "format")],
+    [
+        (b'{"format":2,"rev":1}', "upgrade"),
+        (b"{torn", "fleet"),
+        (b'{"format":"x"}', "format"),
+        (b'{"format":1,"rev":1}', "otherwise"),
+    ],
 )
 def test_a_fleet_record_that_cannot_be_understood_is_one_sentence(
     local: Any, content: bytes, hint: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,17 @@ def test_different_keys_have_different_paths_and_none_inside_another(one: str, t
 
 
 def test_a_task_lies_two_hash_levels_deep_under_its_own_name() -> None:
-    assert path_of("tasks/build-42") == ("tasks", "9b", "f1", "build-42.json")
+    assert path_of("tasks/build-42") == ("tasks", "17", "fd", "build-42.json")
     assert path_of("fleet") == ("fleet.json",)
     assert path_of("locks/.floor")[-1] == ".floor.json"
+
+
+def test_names_that_differ_in_their_last_character_share_a_folder_and_others_are_spread() -> None:
+    ids = [f"build-{number:05}" for number in range(20_000)]
+    folders = Counter(path_of(f"tasks/{id}")[:3] for id in ids)
+    assert len({path_of(f"tasks/build-1234{digit}")[:3] for digit in range(10)}) == 1
+    assert len(folders) > 1_900
+    assert max(folders.values()) <= 40
 
 
 @pytest.mark.parametrize("key", ["", "/", "/a", "tasks/", "a\ud800", "tasks/" + "x" * (MAX_NAME_BYTES + 1)])

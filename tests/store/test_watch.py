@@ -151,3 +151,60 @@ def test_a_closed_watch_can_be_closed_again(tmp_path: Path) -> None:
     watch.wait(0.0, never)
     watch.close()
     watch.close()
+
+
+class Ear:
+    """Listens for one client, and counts what it is told of."""
+
+    def __init__(self, store: LocalStore) -> None:
+        store.read()
+        self.told = 0
+        self.event = SystemClock().event()
+        assert store.listen(self.event, self._tell)
+
+    def _tell(self) -> None:
+        self.told += 1
+
+
+def test_whoever_listens_is_woken_by_what_another_client_writes(local: Any) -> None:
+    ear = Ear(local.client())
+    landed(local.client(), transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+    assert ear.event.wait(30.0)
+
+
+def test_whoever_listens_is_not_woken_by_what_it_writes_itself(local: Any) -> None:
+    store = local.client()
+    ear = Ear(store)
+    landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+    assert not ear.event.wait(0.05)
+
+
+def test_whoever_listens_is_told_of_what_it_writes_itself(local: Any) -> None:
+    store = local.client()
+    ear = Ear(store)
+    landed(store, transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+    ear.event.wait(0.0)
+    assert ear.told == 1
+
+
+def test_a_commit_of_another_that_landed_before_ones_own_wakes(local: Any) -> None:
+    store = local.client()
+    ear = Ear(store)
+    landed(local.client(), transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+    landed(store, transaction({"tasks/b": ABSENT}, {"tasks/b": {}}))
+    assert ear.event.wait(30.0)
+
+
+def test_whoever_listens_goes_on_when_git_packed_the_ref_and_removed_its_folder(local: Any) -> None:
+    store = local.client()
+    ear = Ear(store)
+    subprocess.run(["git", "-C", str(local.path), "pack-refs", "--all", "--prune"], check=True)
+    while ear.event.wait(0.05):
+        store.read()
+    landed(local.client(), transaction({"tasks/a": ABSENT}, {"tasks/a": {}}))
+    assert ear.event.wait(30.0)
+
+
+@pytest.mark.usefixtures("without_inotify")
+def test_without_inotify_nobody_can_listen(local: Any) -> None:
+    assert not local.client().listen(SystemClock().event(), never)

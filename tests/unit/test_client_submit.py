@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sentinel.client import Client
+from sentinel.client.batches import LEAST, MOST
 from sentinel.errors import (
     BadInput,
     Conflict,
@@ -110,7 +111,36 @@ def test_a_dry_run_decides_and_writes_nothing(client: Client, stage: Stage) -> N
 
 def test_many_tasks_share_commits(client: Client, stage: Stage) -> None:
     client.submit_many([shell(f"t{number}") for number in range(250)])
-    assert [len(commit.transactions) for commit in stage.fleet.history[1:]] == [100, 100, 50]
+    assert sizes(stage) == [100, 150]
+
+
+def sizes(stage: Stage) -> list[int]:
+    return [len(commit.transactions) for commit in stage.fleet.history[1:]]
+
+
+def test_a_commit_holds_the_more_the_quicker_the_last_ones_were_up_to_a_limit(
+    client: Client, stage: Stage
+) -> None:
+    client.submit_many([shell(f"t{number}") for number in range(LEAST + 2 * MOST)])
+    assert sizes(stage) == [100, 200, 400, 800, 1600, 200]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [([0.15] * 5, [100, 100, 100, 100, 50]), ([0.05, 1.0, 0.15, 0.15], [100, 200, 100, 50])],
+    ids=["neither quick nor slow", "slow once it was larger"],
+)
+def test_a_commit_holds_no_more_than_lands_quickly(
+    stage: Stage, seconds: list[float], expected: list[int]
+) -> None:
+    class SlowStore(PatientStore):
+        def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+            stage.clock.sleep(seconds[len(sizes(stage))])
+            return super().commit(transactions)
+
+    client = stage.client(store=SlowStore(stage.fleet, stage.clock))
+    client.submit_many([shell(f"t{number}") for number in range(450)])
+    assert sizes(stage) == expected
 
 
 def test_many_tasks_are_taken_in_the_order_in_which_they_were_submitted(client: Client) -> None:

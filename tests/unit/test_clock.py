@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -49,6 +51,48 @@ def test_an_event_set_by_another_thread_ends_the_wait() -> None:
     setter.start()
     assert event.wait(60.0)
     setter.join()
+
+
+class Pipe:
+    """A pipe that an event listens to; each byte is news if it is an exclamation mark."""
+
+    def __init__(self) -> None:
+        self.reading, self._writing = os.pipe()
+        self.event = SystemClock().event()
+        self.event.listen(self.reading, lambda: os.read(self.reading, 1) == b"!")
+
+    def say(self, what: bytes) -> None:
+        os.write(self._writing, what)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.event.ignore(pipe.reading)
+    os.close(pipe.reading)
+    os.close(pipe._writing)
+
+
+def test_news_on_a_descriptor_ends_the_wait(pipe: Pipe) -> None:
+    pipe.say(b"!")
+    assert pipe.event.wait(60.0)
+
+
+def test_what_is_no_news_is_read_and_waited_past(pipe: Pipe) -> None:
+    pipe.say(b"...")
+    assert not pipe.event.wait(0.01)
+
+
+def test_an_event_that_is_set_ends_the_wait_beside_a_descriptor(pipe: Pipe) -> None:
+    pipe.event.set()
+    assert pipe.event.wait(60.0)
+
+
+def test_a_descriptor_that_is_ignored_wakes_nobody(pipe: Pipe) -> None:
+    pipe.event.ignore(pipe.reading)
+    pipe.say(b"!")
+    assert not pipe.event.wait(0.0)
 
 
 def test_a_manual_clock_stands_still() -> None:

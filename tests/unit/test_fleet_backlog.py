@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -157,3 +158,18 @@ def test_only_what_may_start_may_be_taken_by_its_id(bench: Bench, follower: Foll
     bench.put(task("first"), task("then", after=("first",)))
     follower.look()
     assert (follower.backlog.may_start("first") is None, follower.backlog.may_start("then")) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "gone", [range(8), range(24, 32), range(3, 29), [0, 1, 5, 6, 7, 20, 31], [], range(32)]
+)
+def test_what_goes_leaves_the_others_in_their_order(
+    bench: Bench, follower: Follower, gone: Sequence[int]
+) -> None:
+    names = [f"t{number:02d}" for number in range(32)]
+    bench.put(*(task(name) for name in names))
+    follower.look()
+    for number in gone:
+        store(bench, running(names[number]))
+    follower.look()
+    assert follower.ready() == [name for number, name in enumerate(names) if number not in gone]

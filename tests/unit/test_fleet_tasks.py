@@ -138,7 +138,7 @@ def test_a_task_that_is_retried_moves_back_with_its_revision_and_epoch(bench: Be
     assert (keys(bench), again.rev, again.epoch, again.run) == ({"tasks/build"}, 8, 3, 2)
 
 
-def test_an_id_that_stands_in_both_folders_is_put_right_by_the_next_write(bench: Bench) -> None:
+def test_an_id_that_stands_in_both_folders_is_put_right_when_it_ends(bench: Bench) -> None:
     bench.put(task(), ended())
     bench.lands(cancellation(bench))
     assert keys(bench) == {"done/build"}

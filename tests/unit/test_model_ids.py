@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import string
 
@@ -153,3 +154,22 @@ def test_a_line_is_printable_and_short_whatever_goes_in(text: str, limit: int) -
 )
 def test_a_line_keeps_what_can_be_read(text: str, line: str) -> None:
     assert one_line(text, 20) == line
+
+
+def test_ulids_that_belong_together_count_up_from_one_of_their_moment() -> None:
+    source = IdSource(random.Random(1), iter([WALL]).__next__)
+    made = list(itertools.islice(source.ulids(), 3000))
+    assert made == sorted(set(made))
+    assert all(is_id(name) and len(name) == 26 for name in made)
+    assert len({name[:10] for name in made}) == 1
+
+
+@given(st.integers(0, 2**64))
+def test_the_first_of_them_is_the_ulid_that_would_have_been_made(seed: int) -> None:
+    assert next(IdSource(random.Random(seed), lambda: WALL).ulids()) == ulids([WALL], seed)[0]
+
+
+def test_two_who_count_do_not_meet() -> None:
+    source = IdSource(random.Random(1), lambda: WALL)
+    one, two = (set(itertools.islice(source.ulids(), 3000)) for _ in range(2))
+    assert not one & two

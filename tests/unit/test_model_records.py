@@ -95,6 +95,26 @@ def test_fields_of_a_later_version_are_kept_in_each_event() -> None:
     assert transitions.lose(loaded, wall=WALL, evidence="gone").document()["history"][0]["host"] == "h1"
 
 
+@pytest.mark.parametrize("empty", [None, {}, [], "", 0])
+def test_a_field_of_a_later_version_is_kept_though_it_is_empty(empty: object) -> None:
+    document = {**as_stored(running()), "shiny": empty}
+    document["history"][0]["host"] = empty
+    kept = Task.load("tasks/build", document).document()
+    assert (kept["shiny"], kept["history"][0]["host"]) == (empty, empty)
+
+
+def test_what_a_task_does_not_have_is_not_written() -> None:
+    document = as_stored(task())
+    assert not {"owner", "result", "error", "log", "affinity", "after", "failed_on"} & document.keys()
+    assert document["losses"] == 0
+
+
+@pytest.mark.parametrize("result", [None, False, 0, "", [], {}, [{}], {"x": None}])
+def test_a_result_is_kept_as_it_is_though_it_is_empty(result: object) -> None:
+    done = transitions.end_attempt(running(), Ending(cause=None, result=result), wall=WALL)
+    assert Task.load("tasks/build", as_stored(done)).result == result
+
+
 def test_fields_of_a_later_version_survive_every_transition() -> None:
     document = {**as_stored(task(retries=1)), "shiny": 1}
     now = Task.load("tasks/build", document)

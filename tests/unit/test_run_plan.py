@@ -13,7 +13,7 @@ from sentinel.errors import BadInput
 from sentinel.model.task import Task
 from sentinel.peer.run.command import CommandTemplate
 from sentinel.peer.run.environment import never_passed
-from sentinel.peer.run.plan import Limits, Workshop, import_path, plan
+from sentinel.peer.run.plan import Limits, Planner, Workshop, import_path
 from sentinel.peer.run.registered import Registered
 from sentinel.peer.run.spec import RunSpec
 
@@ -50,7 +50,8 @@ def planned(
         epoch=7,
         timeout=60.0,
     )
-    return plan(task, workshop, folder=Path("/runs"), environ=ENVIRON if environ is None else environ)
+    environ = ENVIRON if environ is None else environ
+    return Planner(workshop, folder=Path("/runs"), environ=environ)(task)
 
 
 def changed(**changes: Any) -> Workshop:
@@ -162,7 +163,7 @@ def test_the_lower_memory_limit_counts(worker: int | None, expected: int) -> Non
 
 
 def test_a_task_knows_who_it_is() -> None:
-    env = planned("list", {"path": "x"}).env
+    env = planned("list", {"path": "x"}).environ
     assert {name: value for name, value in env.items() if name.startswith("SENTINEL_")} == {
         "SENTINEL_TASK_ID": "build-42",
         "SENTINEL_RUN": "2",
@@ -174,7 +175,7 @@ def test_a_task_knows_who_it_is() -> None:
 
 
 def test_a_task_gets_the_basics_and_nothing_else() -> None:
-    env = planned("list", {"path": "x"}).env
+    env = planned("list", {"path": "x"}).environ
     assert {name: value for name, value in env.items() if not name.startswith("SENTINEL_")} == {
         "PATH": "/bin",
         "HOME": "/me",
@@ -183,7 +184,7 @@ def test_a_task_gets_the_basics_and_nothing_else() -> None:
 
 
 def test_a_task_gets_what_the_configuration_passes_on() -> None:
-    env = planned("list", {"path": "x"}, workshop=changed(pass_env=("EDITOR", "MISSING"))).env
+    env = planned("list", {"path": "x"}, workshop=changed(pass_env=("EDITOR", "MISSING"))).environ
     assert env["EDITOR"] == "vi"
     assert "MISSING" not in env
 
@@ -201,7 +202,7 @@ def test_a_task_gets_what_the_configuration_passes_on() -> None:
 )
 def test_a_secret_is_not_passed_even_on_request(name: str) -> None:
     environ = {**ENVIRON, name: "secret"}
-    env = planned("list", {"path": "x"}, workshop=changed(pass_env=(name,)), environ=environ).env
+    env = planned("list", {"path": "x"}, workshop=changed(pass_env=(name,)), environ=environ).environ
     assert "secret" not in env.values()
     assert never_passed(name)
 
@@ -210,18 +211,18 @@ def test_the_environment_cannot_forge_a_tasks_identity() -> None:
     environ = {**ENVIRON, "SENTINEL_FENCING_TOKEN": "999"}
     workshop = changed(pass_env=("SENTINEL_FENCING_TOKEN",))
     assert (
-        planned("list", {"path": "x"}, workshop=workshop, environ=environ).env["SENTINEL_FENCING_TOKEN"]
+        planned("list", {"path": "x"}, workshop=workshop, environ=environ).environ["SENTINEL_FENCING_TOKEN"]
         == "7"
     )
 
 
 def test_a_function_finds_this_package_after_the_workers_own_path() -> None:
-    env = planned("count", {"path": "x"}, environ={**ENVIRON, "PYTHONPATH": "/own"}).env
+    env = planned("count", {"path": "x"}, environ={**ENVIRON, "PYTHONPATH": "/own"}).environ
     assert env["PYTHONPATH"] == "/own:/src"
 
 
 def test_a_command_gets_the_workers_own_python_path_alone() -> None:
-    assert "PYTHONPATH" not in planned("list", {"path": "x"}).env
+    assert "PYTHONPATH" not in planned("list", {"path": "x"}).environ
 
 
 def test_a_task_has_a_path_even_where_the_worker_has_none() -> None:

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sentinel.errors import BadInput
 from sentinel.fleet.submission import (
@@ -17,7 +19,22 @@ from sentinel.fleet.submission import (
     draft,
     nearest,
 )
-from sentinel.model.task import Task
+from sentinel.model.codec import decode, encode
+from sentinel.model.task import Task, submit
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.tuples(inner)
+        | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
 
 NASTY_IDS = [
     "../../etc/passwd",
@@ -196,3 +213,18 @@ def test_a_refused_number_is_shown_shortened() -> None:
     with pytest.raises(BadInput) as refused:
         check_number("9" * 1000, "ttl", 5, 10, unit="seconds")
     assert len(str(refused.value)) < 120
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), JSON), st.lists(JSON))
+def test_what_is_drafted_and_handed_in_is_what_a_store_gives_back(
+    args: dict[str, Any], positional: list[Any]
+) -> None:
+    fields: dict[str, Any] = {
+        "after": ["a"],
+        "affinity": {"disk": "ssd"},
+        "timeout": 3,
+        "retries": 2,
+        "priority": "high",
+    }
+    task = submit(drafted(args=args, positional=positional, **fields), wall=1_795_000_000.0)
+    assert Task.load(f"tasks/{task.id}", decode(encode(task.document()))) == task

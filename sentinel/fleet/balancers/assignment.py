@@ -116,7 +116,8 @@ class _Sharing:
                 among = self._ring(self._demand(task))
                 window.append((task, among.places, ranking(among, task.id)))
         taken: set[str] = set()
-        for name in [name for name, worker in self._slots.items() for _ in range(worker.free)]:
+        room = {name: min(worker.free, len(window)) for name, worker in self._slots.items()}
+        for name in [name for name, free in room.items() for _ in range(free)]:
             own = min(
                 (
                     (ranks[places[name]], number)

@@ -23,6 +23,8 @@ def least_loaded(
     The load is `Candidate.score`: its tasks against its slots and its CPU against all of its CPU, or the
     plain score when ``considerCapacity`` is false.
     """
+    if len(workers) == 1:
+        return workers[0]
     by_capacity = options.get("considerCapacity", True)
 
     def load(worker: Candidate) -> float:

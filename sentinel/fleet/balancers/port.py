@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from sentinel.model.evolve import evolve
 from sentinel.model.task import Task
 
 #: The capability that stands in for one which nobody has; as a demand, every worker meets it.
@@ -50,11 +51,11 @@ class Candidate:
 
     def full(self) -> Candidate:
         """The same worker with no slot left."""
-        return dataclasses.replace(self, active=max(self.active, self.max_tasks))
+        return evolve(self, active=max(self.active, self.max_tasks))
 
     def with_one_more(self) -> Candidate:
         """The same worker with one more task."""
-        return dataclasses.replace(self, active=self.active + 1)
+        return evolve(self, active=self.active + 1)
 
     def has(self, capability: str) -> bool:
         """Whether it has a capability; the types of its tasks are capabilities, too."""

@@ -26,6 +26,9 @@ _MAX_MESSAGE = 4_000
 #: The end of a traceback tells more than its beginning.
 _MAX_TRACEBACK = 16_000
 
+#: Modules that were loaded by this process.
+_loaded: set[str] = set()
+
 
 class BadResult(Exception):
     """What the function returned cannot be the result of a task."""
@@ -82,7 +85,9 @@ def _standard_input() -> bytes:
 
 
 def _call(order: Mapping[str, Any]) -> Any:
-    load(order["modules"], entry_points=False)
+    if not _loaded.issuperset(order["modules"]):
+        load(order["modules"], entry_points=False)
+        _loaded.update(order["modules"])
     check_arguments(order["type"], order["args"], order["positional"])
     function = registered()[order["type"]].function
     value = function(*order["positional"], **order["args"])

@@ -1,4 +1,4 @@
-"""From a claimed task to the complete description of its execution. Pure: the same in, the same out."""
+"""From a claimed task to the complete description of its execution: the same in, the same out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.errors import BadInput
+from sentinel.model.evolve import evolve
 from sentinel.model.layout import run_name
 from sentinel.model.task import Task
 from sentinel.peer.run import context, shell
@@ -64,57 +65,101 @@ class Workshop:
         return frozenset({*self.types, *self.commands, *((shell.SHELL,) if self.shell else ())})
 
 
-def plan(task: Task, workshop: Workshop, *, folder: Path, environ: Mapping[str, str]) -> RunSpec:
-    """The execution of ``task`` as it was claimed, with its files in ``folder``.
+class Planner:
+    """Makes of claimed tasks the complete description of their execution.
 
-    ``environ`` is the worker's environment, of which the task gets little. Raises `BadInput` when the type
-    is unknown or turned off here, or does not take these arguments.
+    What is the same for all tasks of a type is put together once.
     """
-    name = run_name(task.id, task.epoch)
-    # What pathlib makes of the three is dear where tasks are short.
-    stem = f"{folder}/{name}"
-    progress = f"{stem}.progress"
-    common: dict[str, Any] = {
-        "run": name,
-        "cwd": workshop.cwd,
-        "timeout": task.timeout,
-        "grace": workshop.limits.grace,
-        "output_limit": workshop.limits.output,
-        "process_limit": workshop.limits.processes,
-        "log_path": f"{stem}.log",
-        "progress_path": progress,
-    }
-    env = {**clean(environ, workshop.pass_env), **_identity(task), context.PROGRESS_FILE: progress}
-    if task.type == shell.SHELL and workshop.shell:
-        argv = shell.argv(task.args, task.positional)
-        return RunSpec(**common, argv=argv, env=env, memory_limit=workshop.limits.memory)
-    if (command := workshop.commands.get(task.type)) is not None:
-        return RunSpec(
-            **common,
-            argv=tuple(command.argv(task.args, task.positional)),
-            env=env,
-            memory_limit=_lower(workshop.limits.memory, command.memory),
+
+    def __init__(self, workshop: Workshop, *, folder: Path, environ: Mapping[str, str]) -> None:
+        """Tasks' files are in ``folder``; of ``environ``, the worker's environment, they get little."""
+        self.workshop = workshop
+        self._folder = str(folder)
+        self._env = clean(environ, workshop.pass_env)
+        #: Type → an execution of it without what is a task's own, and the part of the order that says so.
+        self._functions: dict[str, tuple[RunSpec, str]] = {}
+
+    def __call__(self, task: Task) -> RunSpec:
+        """The execution of ``task`` as it was claimed.
+
+        Raises `BadInput` when the type is unknown or turned off here, or does not take these arguments.
+        """
+        workshop = self.workshop
+        if task.type == shell.SHELL and workshop.shell:
+            return self._program(task, shell.argv(task.args, task.positional), workshop.limits.memory)
+        if (command := workshop.commands.get(task.type)) is not None:
+            argv = tuple(command.argv(task.args, task.positional))
+            return self._program(task, argv, _lower(workshop.limits.memory, command.memory))
+        if (function := workshop.types.get(task.type)) is not None:
+            return self._function(task, function)
+        if task.type == shell.SHELL:
+            raise BadInput("the type shell is turned off on this worker (tasks.shell)")
+        raise BadInput(
+            f"this worker does not know the type {task.type!r}; {nearest(task.type, workshop.known)}"
         )
-    if (function := workshop.types.get(task.type)) is not None:
+
+    def _program(self, task: Task, argv: tuple[str, ...], memory: int | None) -> RunSpec:
+        usual = self._usual(argv=argv, env=self._env, memory_limit=memory)
+        return evolve(usual, **self._own(task, run_name(task.id, task.epoch)))
+
+    def _function(self, task: Task, function: Registered) -> RunSpec:
         function.check(task.args, task.positional)
-        result = f"{stem}.result.json"
-        warm = function.warm and workshop.limits.warm_runs > 0
-        program = "sentinel.peer.run.warm" if warm else "sentinel.peer.run.child"
-        return RunSpec(
-            **common,
-            # Unbuffered, for the log is read live. -P: a file in the current folder hides no library.
-            argv=(workshop.python, "-u", "-P", "-m", program),
-            lane=ANY_LANE if warm else None,
-            lane_runs=workshop.limits.warm_runs,
-            lane_idle=workshop.limits.warm_idle,
-            env=env | _python_path(env, workshop.import_path),
-            stdin=_order(task, function, result, workshop.limits.result),
-            memory_limit=_lower(workshop.limits.memory, function.memory),
-            result_path=result,
+        known = self._functions.get(task.type)
+        if known is None:
+            known = self._functions[task.type] = self._prepared(function)
+        usual, order = known
+        name = run_name(task.id, task.epoch)
+        result = f"{self._folder}/{name}.result.json"
+        own = {"args": dict(task.args), "positional": task.positional, "result_path": result}
+        return evolve(
+            usual, **self._own(task, name), stdin=f"{order}{json.dumps(own)[1:]}", result_path=result
         )
-    if task.type == shell.SHELL:
-        raise BadInput("the type shell is turned off on this worker (tasks.shell)")
-    raise BadInput(f"this worker does not know the type {task.type!r}; {nearest(task.type, workshop.known)}")
+
+    def _prepared(self, function: Registered) -> tuple[RunSpec, str]:
+        limits = self.workshop.limits
+        warm = function.warm and limits.warm_runs > 0
+        program = "sentinel.peer.run.warm" if warm else "sentinel.peer.run.child"
+        usual = self._usual(
+            # Unbuffered, for the log is read live. -P: a file in the current folder hides no library.
+            argv=(self.workshop.python, "-u", "-P", "-m", program),
+            env=self._env | _python_path(self._env, self.workshop.import_path),
+            lane=ANY_LANE if warm else None,
+            lane_runs=limits.warm_runs,
+            lane_idle=limits.warm_idle,
+            memory_limit=_lower(limits.memory, function.memory),
+        )
+        order = {"modules": [function.module], "type": function.name, "result_limit": limits.result}
+        return usual, f"{json.dumps(order)[:-1]}, "
+
+    def _usual(self, **changes: Any) -> RunSpec:
+        limits = self.workshop.limits
+        return RunSpec(
+            run="",
+            cwd=self.workshop.cwd,
+            grace=limits.grace,
+            output_limit=limits.output,
+            process_limit=limits.processes,
+            log_path="",
+            **changes,
+        )
+
+    def _own(self, task: Task, name: str) -> dict[str, Any]:
+        # What pathlib makes of the paths is dear where tasks are short.
+        progress = f"{self._folder}/{name}.progress"
+        return {
+            "run": name,
+            "own": {
+                context.TASK_ID: task.id,
+                context.RUN: str(task.run),
+                context.ATTEMPT: str(task.attempt),
+                context.FENCING_TOKEN: str(task.epoch),
+                context.IDEMPOTENCY_KEY: f"{task.id}:{task.run}",
+                context.PROGRESS_FILE: progress,
+            },
+            "timeout": task.timeout,
+            "log_path": f"{self._folder}/{name}.log",
+            "progress_path": progress,
+        }
 
 
 def import_path(package_root: Path, library_paths: Sequence[str]) -> tuple[str, ...]:
@@ -124,29 +169,6 @@ def import_path(package_root: Path, library_paths: Sequence[str]) -> tuple[str, 
     the interpreter searches anyway: put first, it would let installed packages hide standard modules.
     """
     return () if str(package_root) in library_paths else (str(package_root),)
-
-
-def _identity(task: Task) -> dict[str, str]:
-    return {
-        context.TASK_ID: task.id,
-        context.RUN: str(task.run),
-        context.ATTEMPT: str(task.attempt),
-        context.FENCING_TOKEN: str(task.epoch),
-        context.IDEMPOTENCY_KEY: f"{task.id}:{task.run}",
-    }
-
-
-def _order(task: Task, function: Registered, result_path: str, result_limit: int) -> str:
-    return json.dumps(
-        {
-            "modules": [function.module],
-            "type": task.type,
-            "args": dict(task.args),
-            "positional": list(task.positional),
-            "result_path": result_path,
-            "result_limit": result_limit,
-        }
-    )
 
 
 def _python_path(env: Mapping[str, str], added: Sequence[str]) -> dict[str, str]:

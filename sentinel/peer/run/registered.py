@@ -70,11 +70,9 @@ class Registered:
         Unknown and missing ones are named with the nearest valid one. Types are checked where the
         annotation is one of ``str, int, float, bool, list, dict`` or an optional of these.
         """
-        parameters = _parameters(self.function)
-        placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        by_place = [p.name for p in parameters.values() if p.kind in placed]
-        rest = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
-        if len(positional) > len(by_place) and not rest:
+        shape = _shape(self.function)
+        by_place = shape.by_place
+        if len(positional) > len(by_place) and not shape.rest:
             raise BadInput(
                 f"{self.name} takes at most {len(by_place)} arguments by place, not {len(positional)}"
             )
@@ -82,12 +80,14 @@ class Registered:
         for name in given:
             if name in args:
                 raise BadInput(f"{self.name} is given the argument {name!r} twice, by place and by name")
-        named = [p for p in parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        by_name = {p.name for p in named if p.kind is not p.POSITIONAL_ONLY}
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            by_name |= args.keys()
-        required = {p.name for p in named if p.default is p.empty} - given.keys()
-        check_names(self.name, args, by_name, required)
+        check_names(
+            self.name,
+            args,
+            shape.by_name | args.keys() if shape.any_name else shape.by_name,
+            shape.required - given.keys(),
+        )
+        if not given and not args:
+            return
         hints = _hints(self.function)
         for name, value in {**given, **args}.items():
             expected = _expected(hints.get(name, Any), value)
@@ -242,9 +242,33 @@ def _check_range(
         raise BadInput(f"{what} of the task type {name!r} must be {number} from {least:g} to {most:g}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """With which arguments a function can be called."""
+
+    #: Names of what can be given by place, in order.
+    by_place: tuple[str, ...]
+    #: Whether more can be.
+    rest: bool
+    by_name: frozenset[str]
+    #: Whether any other name can be given.
+    any_name: bool
+    required: frozenset[str]
+
+
 @functools.lru_cache(maxsize=1024)
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(function).parameters
+def _shape(function: Callable[..., Any]) -> _Shape:
+    parameters = inspect.signature(function).parameters.values()
+    kinds = {p.kind for p in parameters}
+    placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return _Shape(
+        by_place=tuple(p.name for p in parameters if p.kind in placed),
+        rest=inspect.Parameter.VAR_POSITIONAL in kinds,
+        by_name=frozenset(p.name for p in named if p.kind is not p.POSITIONAL_ONLY),
+        any_name=inspect.Parameter.VAR_KEYWORD in kinds,
+        required=frozenset(p.name for p in named if p.default is p.empty),
+    )
 
 
 @functools.lru_cache(maxsize=1024)

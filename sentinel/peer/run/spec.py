@@ -6,7 +6,7 @@ The supervisor process imports this module, so it must stay small: the standard 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 #: Why the processes of a run are gone.
@@ -31,8 +31,10 @@ class RunSpec:
     run: str
     #: The program and its arguments; never passed through a shell.
     argv: tuple[str, ...]
-    #: The complete environment; nothing is inherited beside it.
+    #: The environment, as all runs of a worker share it; nothing is inherited beside it.
     env: Mapping[str, str]
+    #: Variables of this run alone, besides ``env``.
+    own: Mapping[str, str] = field(default_factory=dict)
     #: The folder that the program starts in.
     cwd: str
     #: What the program reads from its standard input; None is ``/dev/null``.
@@ -64,10 +66,15 @@ class RunSpec:
     #: are; None gives it `stdin` and the log.
     stdio: tuple[int, int, int] | None = None
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The complete environment."""
+        return {**self.env, **self.own}
+
     def to_json(self) -> dict[str, Any]:
-        """This value as a JSON object."""
-        raw = {name: getattr(self, name) for name in _SPEC}
-        return {**raw, "argv": list(self.argv), "env": dict(self.env)}
+        """This value as a JSON object, without what is as usual."""
+        raw = {name: value for name, usual in _SPEC if (value := getattr(self, name)) != usual}
+        return {**raw, "argv": list(self.argv), "env": dict(self.env), "own": dict(self.own)}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
@@ -78,6 +85,7 @@ class RunSpec:
                 **raw,
                 "argv": tuple(raw.get("argv", ())),
                 "env": dict(raw.get("env", {})),
+                "own": dict(raw.get("own", {})),
                 "stdio": None if stdio is None else tuple(stdio),
             }
         )
@@ -86,7 +94,7 @@ class RunSpec:
         return spec
 
 
-_SPEC = tuple(field.name for field in fields(RunSpec))
+_SPEC = tuple((field.name, field.default) for field in fields(RunSpec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +123,8 @@ class RunEnd:
     files: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """This value as a JSON object."""
-        return {name: getattr(self, name) for name in _END}
+        """This value as a JSON object, without what is as usual."""
+        return {name: value for name, usual in _END if (value := getattr(self, name)) != usual}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
@@ -124,4 +132,4 @@ class RunEnd:
         return cls(**raw)
 
 
-_END = tuple(field.name for field in fields(RunEnd))
+_END = tuple((field.name, field.default) for field in fields(RunEnd))

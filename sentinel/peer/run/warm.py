@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import posix
 import signal
 import socket
 import sys
@@ -40,7 +41,9 @@ class Lane:
         self._messages = messages
         self._secret = secret
         self._me = os.getpid()
+        #: The environment that was set last, and what it is underneath, by which a change of it shows.
         self._env = dict(os.environ)
+        self._raw = dict(posix.environ)
         #: Runs that it has taken.
         self._taken = 0
 
@@ -52,7 +55,7 @@ class Lane:
                 return
             message = json.loads(data)
             self._taken += 1
-            self._become(message["env"], message["cwd"])
+            self._become(message["env"] | message["own"], message["cwd"])
             heed_sigterm()
             order = json.loads(message["stdin"])
             code, blob = child.carry_out(order)
@@ -64,14 +67,13 @@ class Lane:
 
     def _become(self, env: Mapping[str, str], cwd: str) -> None:
         """Environment, folder and signal handling of the next run."""
-        for name in self._env.keys() - env.keys():
-            os.environ.pop(name, None)
-        for name, value in env.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
-        for name in os.environ.keys() - env.keys():
+        before = self._env if posix.environ == self._raw else dict(os.environ)
+        for name in before.keys() - env.keys():
             del os.environ[name]
-        self._env = dict(env)
+        for name, value in env.items():
+            if before.get(name) != value:
+                os.environ[name] = value
+        self._env, self._raw = dict(env), dict(posix.environ)
         with contextlib.suppress(FileNotFoundError):
             if os.getcwd() == cwd:  # noqa: PTH109 - what pathlib makes of it is dear
                 return
@@ -86,8 +88,8 @@ class Lane:
                 with contextlib.suppress(OSError, ValueError):
                     original.flush()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        run, progress = message["run"], message["progress_path"]
-        last = self._taken >= message["lane_runs"] or ended_by_sigterm() or _something_is_left()
+        run, progress = message["run"], message.get("progress_path")
+        last = self._taken >= message.get("lane_runs", 0) or ended_by_sigterm() or _something_is_left()
         inline = len(blob) <= _MAX_INLINE
         if not inline:
             child.leave(Path(result_path), blob)

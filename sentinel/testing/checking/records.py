@@ -10,7 +10,7 @@ from sentinel.model.lease import RATE_ERROR
 from sentinel.model.retention import Terms
 from sentinel.model.task import ENDED, WAITING
 from sentinel.store.base import DELETE, Transaction
-from sentinel.testing.checking.specification import spec_hash, spec_of
+from sentinel.testing.checking.specification import spec_hash, spec_of, whole
 from sentinel.testing.checking.truth import EPSILON, Known, Sender, Truth, Violation
 
 
@@ -68,7 +68,9 @@ class RecordRules:
             if written is DELETE:
                 self._truth.documents.pop(key, None)
             else:
-                self._truth.documents[key] = Known(document=written, landed_at=at)
+                is_task = key.startswith((layout.TASKS, layout.DONE))
+                document = whole(written) if is_task else written
+                self._truth.documents[key] = Known(document=document, landed_at=at)
         for key in transaction.write:
             if key.startswith(layout.WORKERS):
                 self._one_life(key[len(layout.WORKERS) :])
@@ -100,7 +102,7 @@ class RecordRules:
         active, done = layout.task_key(name), layout.done_key(name)
         before = self._before(active) or self._before(done)
         written = [transaction.write[key] for key in (active, done) if key in transaction.write]
-        documents = [document for document in written if document is not DELETE]
+        documents = [whole(document) for document in written if document is not DELETE]
         places = {
             key: transaction.write[key] is not DELETE
             if key in transaction.write

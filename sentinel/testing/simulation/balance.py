@@ -21,11 +21,11 @@ from sentinel.fleet.patterns import GroupBy, Pattern
 from sentinel.fleet.queue import PATIENCE
 from sentinel.fleet.submission import Declared, Submission
 from sentinel.model.lease import LeaseTimes
-from sentinel.model.task import PRIORITIES, Task
+from sentinel.model.task import PRIORITIES
 from sentinel.model.worker import Worker
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.run import context
-from sentinel.peer.run.plan import Workshop, plan
+from sentinel.peer.run.plan import Planner, Workshop
 from sentinel.peer.run.registered import Registered
 from sentinel.peer.run.spec import RunCause, RunSpec
 from sentinel.peer.work import Plan
@@ -144,10 +144,7 @@ _WORKSHOP = Workshop(
 
 
 def _make_plan(folder: Path) -> Plan:
-    def make(task: Task) -> RunSpec:
-        return plan(task, _WORKSHOP, folder=folder, environ={})
-
-    return make
+    return Planner(_WORKSHOP, folder=folder, environ={})
 
 
 class _Fleet:
@@ -203,10 +200,10 @@ class _Fleet:
 
     def began(self, incarnation: str, spec: RunSpec) -> None:
         """See `Programs`."""
-        now, task = self._baton.now, spec.env[context.TASK_ID]
+        now, task = self._baton.now, spec.own[context.TASK_ID]
         order = json.loads(spec.stdin or "{}")
         told = {name: order[name] for name in ("type", "args", "positional")}
-        self._checker.started(now, incarnation, spec.run, task, int(spec.env[context.FENCING_TOKEN]), told)
+        self._checker.started(now, incarnation, spec.run, task, int(spec.own[context.FENCING_TOKEN]), told)
         self._began[task] = (self._runs_on(incarnation), now)
         self._loss.began(task)
 

@@ -92,3 +92,9 @@ class SimulatedEvent:
         self._wake = None
         fired, self._flag = self._flag, False
         return fired
+
+    def listen(self, descriptor: int, heard: Callable[[], bool]) -> None:
+        """There are no descriptors in virtual time."""
+
+    def ignore(self, descriptor: int) -> None:
+        """Nothing was listened to."""

@@ -14,10 +14,9 @@ from sentinel.errors import NotFound, SentinelError
 from sentinel.fleet import locks
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader
-from sentinel.model.task import Task
 from sentinel.peer.guard import Guard, GuardOptions, lock_times
 from sentinel.peer.run import context
-from sentinel.peer.run.plan import Workshop, plan
+from sentinel.peer.run.plan import Planner, Workshop
 from sentinel.peer.run.registered import Registered
 from sentinel.peer.run.spec import RunCause, RunSpec
 from sentinel.peer.work import Plan
@@ -49,11 +48,7 @@ def make_plan(worker: str, folder: Path) -> Plan:
     """The product's own plan for a task of this worker, with its files in ``folder``."""
     types = {name: Registered(name=name, function=work, module=__name__) for name in (WORK, own_work(worker))}
     workshop = Workshop(python="python3", cwd="/", types=types, shell=False)
-
-    def make(task: Task) -> RunSpec:
-        return plan(task, workshop, folder=folder, environ={})
-
-    return make
+    return Planner(workshop, folder=folder, environ={})
 
 
 class Executions:
@@ -72,7 +67,7 @@ class Executions:
         if spec.stdin is None:
             return Course(seconds=float(spec.argv[1]), obedient=self._rng.random() < 0.7)
         args = json.loads(spec.stdin)["args"]
-        failed = int(spec.env[context.ATTEMPT]) <= args.get("failures", 0)
+        failed = int(spec.own[context.ATTEMPT]) <= args.get("failures", 0)
         return Course(
             # Attempts of one task are not equally fast.
             seconds=args["seconds"] * self._rng.uniform(0.8, 1.2),
@@ -84,13 +79,13 @@ class Executions:
     def began(self, incarnation: str, spec: RunSpec) -> None:
         """See `Programs`."""
         now = self._baton.now
-        epoch = int(spec.env[context.FENCING_TOKEN])
+        epoch = int(spec.own[context.FENCING_TOKEN])
         if spec.stdin is None:
             self._trace.note(now, incarnation, f"command begins under {spec.argv[2]} at epoch {epoch}")
             self._checker.started_under_lock(now, incarnation, spec.run, spec.argv[2], epoch)
             return
         order = json.loads(spec.stdin)
-        task = spec.env[context.TASK_ID]
+        task = spec.own[context.TASK_ID]
         self._trace.note(now, incarnation, f"{task} begins at epoch {epoch}")
         told = {name: order[name] for name in ("type", "args", "positional")}
         self._checker.started(now, incarnation, spec.run, task, epoch, told)
@@ -100,13 +95,13 @@ class Executions:
     def gone(self, incarnation: str, spec: RunSpec, cause: RunCause) -> None:
         """See `Programs`."""
         now = self._baton.now
-        self._trace.note(now, incarnation, f"{spec.env.get(context.TASK_ID, spec.argv[-1])} is gone: {cause}")
+        self._trace.note(now, incarnation, f"{spec.own.get(context.TASK_ID, spec.argv[-1])} is gone: {cause}")
         self._checker.ended(now, incarnation, spec.run)
 
 
 def _leave_result(spec: RunSpec) -> None:
     if spec.result_path is not None:
-        what = f"{spec.env[context.TASK_ID]} at epoch {spec.env[context.FENCING_TOKEN]}"
+        what = f"{spec.own[context.TASK_ID]} at epoch {spec.own[context.FENCING_TOKEN]}"
         Path(spec.result_path).write_text(json.dumps({"result": what}))
 
 
