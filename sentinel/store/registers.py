@@ -37,6 +37,8 @@ from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected,
 LEFTOVER_SECONDS = 86_400.0
 #: A reader that is overtaken this often in a row reports the register as unreadable.
 _TRIES = 100
+#: Bytes that a register hardly ever has.
+_USUAL = 16 * 1024
 
 _NAME = re.compile(r"[0-9a-f]{1,64}")
 _VERSION = re.compile(r"([0-9]{12})-[0-9a-f]{32}")
@@ -152,8 +154,7 @@ class Registers:
             if pointer is None:
                 return None
             try:
-                with self._value(name, pointer).open("rb") as file:
-                    data = file.read(MAX_DOCUMENT_BYTES + 1)
+                data = _content(self._value(name, pointer))
                 return Register(pointer, decode_document(name, data))
             except BadRecord as bad:
                 return Register(pointer, None, bad.reason)
@@ -174,6 +175,15 @@ class Registers:
             if _is_old(folder, now):
                 _discard(*folder.iterdir())
                 _remove_empty(folder)
+
+
+def _content(file: Path) -> bytes:
+    """What is in a file, or enough of it to see that it is too large; room is made for what is usual."""
+    with file.open("rb", buffering=0) as opened:
+        data = opened.read(_USUAL)
+        while len(data) <= MAX_DOCUMENT_BYTES and (more := opened.read(_USUAL)):
+            data += more
+    return data
 
 
 # What is done after the one step that counts must never make that step look as if it had failed.
