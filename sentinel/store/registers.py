@@ -52,6 +52,8 @@ class Registers:
         self._values = folder / "sessions" / "values"
         self._new = folder / "sessions" / "new"
         self._ids = ids
+        #: Name → the version that was read last, and its value: a version never comes back.
+        self._known: dict[str, tuple[str, bytes]] = {}
         for needed in (self._live, self._values, self._new):
             needed.mkdir(parents=True, exist_ok=True)
 
@@ -146,6 +148,8 @@ class Registers:
                 register = self._read(folder.name)
                 if register is not None:
                     found[folder.name] = register
+        for name in self._known.keys() - found.keys():
+            del self._known[name]
         return found
 
     def _read(self, name: str) -> Register | None:
@@ -154,7 +158,10 @@ class Registers:
             if pointer is None:
                 return None
             try:
-                data = _content(self._value(name, pointer))
+                version, data = self._known.get(name, ("", b""))
+                if version != pointer:
+                    data = _content(self._value(name, pointer))
+                    self._known[name] = (pointer, data)
                 return Register(pointer, decode_document(name, data))
             except BadRecord as bad:
                 return Register(pointer, None, bad.reason)
