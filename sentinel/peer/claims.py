@@ -13,7 +13,9 @@ from sentinel.fleet.hints import hints
 from sentinel.fleet.planning import kept
 from sentinel.fleet.queue import in_order
 from sentinel.fleet.view import View
+from sentinel.model.evolve import evolve
 from sentinel.model.task import Task
+from sentinel.peer.lanes import MOST
 from sentinel.peer.options import PeerOptions
 from sentinel.peer.patience import ITS_COORDINATOR, Patience
 
@@ -116,7 +118,7 @@ class Chooser:
         slots += ahead
         if slots <= 0 or not waiting or any(view.tasks[name].alone for name in running if name in view.tasks):
             return []
-        workers = [self._seen_by_me(worker, busy, ahead) for worker in workers]
+        workers = [self._seen_by_me(worker, busy) for worker in workers]
         passed = self._patience.passed(waiting, self._sent, grace=patience)
         meant = kept(hints(view), waiting, workers) if self._options.pattern != "peer_to_peer" else {}
         meant = {task: worker for task, worker in meant.items() if worker not in passed.get(task, ())}
@@ -132,7 +134,14 @@ class Chooser:
             for worker in workers
         ]
         options = self._options
-        shared = assign(free, others, options.balancer, options.balancer_options, passed=passed)
+        shared = assign(
+            free,
+            others,
+            options.balancer,
+            options.balancer_options,
+            passed=passed,
+            ahead=self._room_ahead(others, ahead),
+        )
         # What somebody who could still begin it was to take at my last look is probably being claimed: that
         # it is mine by now only says that much has moved since.
         able = {worker.id for worker in others if worker.free}
@@ -143,16 +152,21 @@ class Chooser:
         self._patience.meant(others_turn, waiting, self._reply)
         return self._startable([task for task in waiting if task.id in mine], len(running), slots)
 
-    def _seen_by_me(self, worker: Candidate, busy: int, ahead: int) -> Candidate:
-        """A worker with the room that it has for tasks beyond its slots, as far as that can be known."""
-        if worker.id == self._options.worker:
-            # My own processes are known better than my records, which still show what just ended.
-            return dataclasses.replace(worker, active=busy, max_tasks=self._options.max_tasks + ahead)
-        if ahead and (worker.active == 0 or worker.active > worker.max_tasks):
-            # It takes ahead as I do, or would: it is left its part.
-            room = worker.max_tasks + ahead
-            return dataclasses.replace(worker, active=min(worker.active, worker.max_tasks), max_tasks=room)
-        return worker
+    def _seen_by_me(self, worker: Candidate, busy: int) -> Candidate:
+        """My own processes are known better than my records, which still show what just ended."""
+        return evolve(worker, active=busy) if worker.id == self._options.worker else worker
+
+    def _room_ahead(self, workers: Iterable[Candidate], ahead: int) -> dict[str, int]:
+        """For how many tasks there is room beyond the slots of each worker that takes tasks ahead.
+
+        Of others it is not known. One that has nothing, or more than it has slots, takes ahead as I do, or
+        would: it is left its part.
+        """
+        if not ahead:
+            return {}
+        me = self._options.worker
+        takes = (worker for worker in workers if worker.active == 0 or worker.active > worker.max_tasks)
+        return {**{worker.id: MOST for worker in takes}, me: ahead}
 
     def _startable(self, mine: Sequence[Task], busy: int, slots: int) -> list[Task]:
         chosen: list[Task] = []

@@ -277,3 +277,53 @@ def test_affinity_keeps_to_the_home_however_loaded_the_others_are(one: int, two:
     ]
     balancer = configured("affinity", {}, affinity=True)
     assert assign(labelled, loaded, balancer) == assign(labelled, workers, balancer)
+
+
+@every_strategy
+@given(
+    waiting=WAITING,
+    data=st.data(),
+    names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True),
+)
+def test_what_is_taken_ahead_is_the_same_ones_whatever_each_has_in_hand(
+    name: str, waiting: list[Task], data: st.DataObject, names: list[str]
+) -> None:
+    balancer, options = strategy(name)
+    seen = []
+    for _ in range(2):
+        # All slots are taken; how far, and how busy each machine is, two peers never see alike.
+        workers = [
+            idle(
+                worker,
+                max_tasks=2,
+                active=data.draw(st.integers(2, 600)),
+                cpu_percent=data.draw(st.sampled_from([0.0, 50.0])),
+            )
+            for worker in names
+        ]
+        room = {worker: data.draw(st.integers(len(waiting), 600)) for worker in names}
+        seen.append(assign(waiting, workers, balancer, options, ahead=room))
+    assert seen[0] == seen[1]
+    assert all(each.id in seen[0] for each in waiting if demand_of(each) == ("work", None, (), frozenset()))
+
+
+@given(count=st.integers(1, 60), room=st.integers(0, 60))
+def test_no_more_is_taken_ahead_than_there_is_room_for(count: int, room: int) -> None:
+    waiting = [task(f"t{number}") for number in range(count)]
+    full = [idle(worker, max_tasks=1, active=1) for worker in ("w1", "w2")]
+    shared = Counter(assign(waiting, full, find("least_loaded"), ahead={"w1": room, "w2": 60}).values())
+    assert shared["w1"] == min(room, Counter(first_of(each.id) for each in waiting)["w1"])
+
+
+def first_of(id: str) -> str | None:
+    return ring((("w1", 1.0), ("w2", 1.0))).first(id)
+
+
+def test_many_that_wait_are_taken_ahead_in_about_equal_parts() -> None:
+    waiting = [task(f"t{number}") for number in range(900)]
+    full = [idle(worker, max_tasks=1, active=40) for worker in ("w1", "w2", "w3")]
+    parts = Counter(
+        assign(waiting, full, find("least_loaded"), ahead=dict.fromkeys(("w1", "w2", "w3"), 900)).values()
+    )
+    assert sum(parts.values()) == 900
+    assert min(parts.values()) > 250

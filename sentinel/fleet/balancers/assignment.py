@@ -25,18 +25,24 @@ def assign(
     options: Mapping[str, Any] | None = None,
     *,
     passed: Mapping[str, AbstractSet[str]] | None = None,
+    ahead: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
     """Task id → worker id for as many tasks as there are free slots, in the order of the queue.
+
+    ``ahead`` tells how many more each worker that takes short tasks ahead of its slots has room for.
 
     A task that lost many workers goes to an idle worker and takes all of it; while it waits for one, the
     worker that will be idle soonest is held free for it, so that it does not wait for ever. ``passed`` names
     workers that had their chance at a task and let it lie.
     """
+    tasks = list(tasks)
     sharing = _Sharing(workers, balancer, options or {}, passed or {})
     for _, together in itertools.groupby(in_order(tasks), key=_together):
         if not sharing.anything_free:
             break
         sharing.share(list(together))
+    if ahead:
+        sharing.share_ahead(in_order(tasks), ahead)
     return sharing.assigned
 
 
@@ -63,6 +69,7 @@ class _Sharing:
         self._passed = passed
         self._eligible: dict[Demand, list[str]] = {}
         self._rings: dict[Demand, Ring] = {}
+        self._rings_ahead: dict[Demand, Ring] = {}
         #: Demands that nobody with a free slot meets; slots only get fewer.
         self._hopeless: set[Demand] = set()
         self.assigned: dict[str, str] = {}
@@ -75,7 +82,7 @@ class _Sharing:
     def share(self, tasks: Sequence[Task]) -> None:
         """Give slots to tasks of one priority, in their order but for homes and lots."""
         if self._homing is not None:
-            tasks = list(self._bring_home(tasks, self._homing))
+            tasks = list(self._bring_home(tasks))
         if len(tasks) > self._free:
             tasks = list(self._spread(tasks))
         for task in tasks:
@@ -92,16 +99,37 @@ class _Sharing:
             else:
                 self._give(task, self._balancer(task, able, self._options))
 
-    def _bring_home(self, tasks: Iterable[Task], balancer: Homing) -> Iterator[Task]:
+    def share_ahead(self, tasks: Iterable[Task], ahead: Mapping[str, int]) -> None:
+        """Give what is left to those that take tasks ahead: each to its home, or else by lot.
+
+        What each of them has in hand changes from one millisecond to the next, and how much it has room for,
+        only it knows. Whose a task is depends on neither, so that peers agree though they look at different
+        moments. For whom there is no room waits.
+        """
+        room = dict(ahead)
         for task in tasks:
-            if self.anything_free and task.affinity and not task.alone:
-                names = self._able(self._demand(task))
-                everybody = [self._slots[name] for name in names]
-                home = balancer.home(task, everybody, self._options) if everybody else None
-                if home is not None and self._slots[home].free:
-                    self._give(task, self._slots[home])
-                    continue
-            yield task
+            if task.alone or task.id in self.assigned:
+                continue
+            among = self._ring_ahead(self._demand(task), ahead)
+            home = self._home(task)
+            first = home if home in ahead else among.first(task.id)
+            if first is not None and room[first] > 0:
+                room[first] -= 1
+                self.assigned[task.id] = first
+
+    def _home(self, task: Task) -> str | None:
+        if self._homing is None or not task.affinity or task.alone:
+            return None
+        everybody = [self._slots[name] for name in self._able(self._demand(task))]
+        return self._homing.home(task, everybody, self._options) if everybody else None
+
+    def _bring_home(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        for task in tasks:
+            home = self._home(task) if self.anything_free else None
+            if home is not None and self._slots[home].free:
+                self._give(task, self._slots[home])
+            else:
+                yield task
 
     def _spread(self, tasks: Sequence[Task]) -> Iterator[Task]:
         """Where there are more tasks than slots: give each free slot one of the first tasks, by lot.
@@ -136,10 +164,19 @@ class _Sharing:
         """All workers that meet the demand, free or not, with their slots for weights."""
         found = self._rings.get(demand)
         if found is None:
-            able = (self._slots[name] for name in self._able(demand))
-            found = ring(tuple((worker.id, float(max(1, worker.max_tasks))) for worker in able))
-            self._rings[demand] = found
+            found = self._rings[demand] = self._ring_of(self._able(demand))
         return found
+
+    def _ring_ahead(self, demand: Demand, ahead: Mapping[str, int]) -> Ring:
+        """Those of all workers that meet the demand which take tasks ahead."""
+        found = self._rings_ahead.get(demand)
+        if found is None:
+            able = [name for name in self._able(demand) if name in ahead]
+            found = self._rings_ahead[demand] = self._ring_of(able)
+        return found
+
+    def _ring_of(self, names: Iterable[str]) -> Ring:
+        return ring(tuple((name, float(max(1, self._slots[name].max_tasks))) for name in names))
 
     def _alone(self, task: Task, able: Sequence[Candidate]) -> None:
         idle = [worker for worker in able if worker.active == 0]

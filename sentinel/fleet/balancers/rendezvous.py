@@ -42,6 +42,12 @@ class Ring:
             ranks[self.places[worker]] = rank
         return tuple(ranks)
 
+    def first(self, key: str) -> str | None:
+        """Who wins the lots drawn for ``key``; None where there is nobody."""
+        if len(self._weights) < 2:
+            return self._weights[0][0] if self._weights else None
+        return max(self._weights, key=lambda one: (weighted_lot(key, *one), one[0]))[0]
+
 
 @functools.lru_cache(maxsize=256)
 def ring(weights: tuple[tuple[str, float], ...]) -> Ring:
