@@ -20,14 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
 
 import measures
+from arguments import count, existing_folder, new_file, some_of
 from contestants import ALL, Contestant, Stage, install_peers, on_stage
 from ground import redis_version
-
-from scripts.arguments import count, existing_folder, new_file, some_of
 
 PARTS = ("drain", "latency", "recovery", "rest", "cost")
 NAMES = tuple(contestant.name for contestant in ALL)

@@ -16,7 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.arguments import count, whole
+from arguments import count, whole
+
 from sentinel.fleet.patterns import Pattern
 from sentinel.testing.simulation.balance import BalanceOptions, Figures, measure
 

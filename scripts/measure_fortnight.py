@@ -21,7 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.arguments import amount, count, existing_folder, new_file, whole
+from arguments import amount, count, existing_folder, new_file, whole
+
 from sentinel.client import Client, ClientOptions
 from sentinel.fleet.balancers import find
 from sentinel.fleet.observer import Observer

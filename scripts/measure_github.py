@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.arguments import amount, count, new_file
+from arguments import amount, count, new_file
+
 from sentinel.github.budget import Allowance, Kind, forecast
 from sentinel.github.place import locate
 from sentinel.testing.simulation.economy import Economy

@@ -12,10 +12,7 @@ import time
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from scripts.arguments import amount, count
+from arguments import amount, count
 
 
 def main() -> None:

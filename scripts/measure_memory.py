@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.arguments import count, whole
+from arguments import count, whole
+
 from sentinel.client import Client, ClientOptions
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.store.opener import StoreOptions, create_store

@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.arguments import count, existing_folder, new_file
+from arguments import count, existing_folder, new_file
+
 from sentinel.fleet import tasks
 from sentinel.fleet.balancers import find
 from sentinel.fleet.observer import Observer

@@ -16,7 +16,8 @@ from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.arguments import amount, count, some_of, whole
+from arguments import amount, count, some_of, whole
+
 from sentinel.fleet.patterns import Pattern
 from sentinel.testing.simulation.campaign import Verdict, campaign
 from sentinel.testing.simulation.faults import FAULTS

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from sentinel.model import layout
-from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.codec import Fields
+from sentinel.model.record import Stored, stamp
 from sentinel.store.base import Snapshot
 
 #: Issues that share one record.
@@ -20,17 +21,13 @@ _BITS = re.compile(rf"[0-9a-f]{{1,{_PAST // 4}}}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(Stored):
     """Which of one part of all issues were dealt with."""
 
     #: It is about the issues from ``part`` times 4,096 on.
     part: int
     #: One bit an issue, the first the lowest, as a hexadecimal number.
     issues: str = "0"
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @staticmethod
     def part_of(number: int) -> int:
@@ -48,12 +45,6 @@ class Past:
             bits |= 1 << (number % _PAST)
         return dataclasses.replace(self, issues=f"{bits:x}")
 
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
-
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Past:
         """The record stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
@@ -61,9 +52,7 @@ class Past:
         record = cls(
             part=fields.count("part"),
             issues=fields.text("issues"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key != layout.past_key(record.part):
             raise fields.bad(f"it says it is part {record.part}")

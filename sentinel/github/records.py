@@ -16,6 +16,7 @@ from typing import Any, Self
 from sentinel.model import layout
 from sentinel.model.codec import Document, Fields, flat
 from sentinel.model.line import one_line
+from sentinel.model.record import Stored, stamp
 
 #: Answers to commands and refusals that a comment shows, the newest last.
 MAX_NOTICES = 5
@@ -31,7 +32,7 @@ def digest(text: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class IssueRecord:
+class IssueRecord(Stored):
     """What is known of an issue that asks, or asked, for a task."""
 
     number: int
@@ -60,10 +61,6 @@ class IssueRecord:
     #: ``at`` and ``text`` of the last answers to commands, and of refusals.
     notices: tuple[Mapping[str, str], ...] = ()
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
     def has_heeded(self, comment: int) -> bool:
         """Whether the command in a comment counts no more."""
         return comment <= self.heeded or comment in self.commands
@@ -81,9 +78,6 @@ class IssueRecord:
             return self
         notices = (*self.notices, {"at": at, "text": text})[-MAX_NOTICES:]
         return dataclasses.replace(self, notices=notices)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         notices = [dict(notice) for notice in self.notices]
@@ -107,9 +101,7 @@ class IssueRecord:
             commands=fields.numbers("commands"),
             heeded=fields.count("heeded", 0),
             notices=tuple(_notice(fields, item) for item in fields.items("notices")),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key != layout.issue_key(record.number):
             raise fields.bad(f"it says it is issue {record.number}")
@@ -124,7 +116,7 @@ def _notice(fields: Fields, item: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEntry:
+class OutboxEntry(Stored):
     """What is said on an issue: in one comment, by a label, and by closing it."""
 
     number: int
@@ -147,20 +139,10 @@ class OutboxEntry:
     #: The versions of task and issue record for which all of this is as it should be.
     settled: str = ""
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
     @property
     def marker(self) -> str:
         """The first line of our comment; nobody sees it."""
         return f"<!-- sentinel {layout.issue_task(self.number)} {self.nonce} -->"
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> OutboxEntry:
@@ -177,9 +159,7 @@ class OutboxEntry:
             label=fields.maybe_text("label"),
             closed=fields.count("closed", 0),
             settled=fields.text("settled", ""),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key != layout.outbox_key(entry.number):
             raise fields.bad(f"it says it is of issue {entry.number}")
@@ -187,7 +167,7 @@ class OutboxEntry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
+class FileRecord(Stored):
     """What is known of a file that asks, or asked, for a task."""
 
     path: str
@@ -198,16 +178,6 @@ class FileRecord:
     #: Why that content asks for nothing that can be run.
     problem: str | None = None
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
-
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> FileRecord:
         """The record stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
@@ -217,9 +187,7 @@ class FileRecord:
             blob=fields.text("blob", ""),
             task=fields.maybe_id("task"),
             problem=fields.maybe_text("problem"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key != layout.file_key(record.path):
             raise fields.bad(f"it says it is of {record.path[:80]!r}")
@@ -227,21 +195,11 @@ class FileRecord:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Stored):
     """Up to when GitHub's lists were read, by its own clock. It saves reading; nothing depends on it."""
 
     issues: str | None = None
     comments: str | None = None
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Seen:
@@ -250,27 +208,15 @@ class Seen:
         return cls(
             issues=fields.maybe_text("issues"),
             comments=fields.maybe_text("comments"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(Stored):
     """Which commit of the default branch was read last; no older one is read again."""
 
     commit: str = ""
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Mark:
@@ -278,7 +224,5 @@ class Mark:
         fields = Fields(key, document)
         return cls(
             commit=fields.text("commit"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from sentinel.errors import BadRecord
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.record import Stored, stamp
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,18 +24,11 @@ class Alert:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Alerts:
+class Alerts(Stored):
     """The one record of what is wrong; whoever watches rewrites it when that changes."""
 
     #: By the key of the condition.
     active: Mapping[str, Alert] = dataclasses.field(default_factory=dict)
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         return {**flat(self), "active": {key: flat(alert) for key, alert in self.active.items()}}
@@ -44,7 +38,7 @@ class Alerts:
         """The record stored under ``key``. Raises `BadRecord` when it is none."""
         fields = Fields(key, document)
         active = {name: _load(key, found) for name, found in fields.mapping("active").items()}
-        return cls(active=active, rev=fields.count("rev"), tx=fields.text("tx"), extra=fields.rest())
+        return cls(active=active, **stamp(fields))
 
 
 def _load(key: str, document: object) -> Alert:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.record import Stored, stamp
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(Stored):
     """The hints for one worker, rewritten as a whole by whoever coordinates it."""
 
     worker: str
@@ -19,13 +20,6 @@ class Assignment:
     #: Who wrote it, under which lock, for people.
     by: str = ""
     lock: str = ""
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         return {**flat(self), "tasks": dict(self.tasks)}
@@ -39,9 +33,7 @@ class Assignment:
             tasks=fields.counts("tasks"),
             by=fields.text("by", ""),
             lock=fields.text("lock", ""),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key.partition("/")[2] != assignment.worker:
             raise fields.bad(f"it says it is for worker {assignment.worker!r}")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.record import Stored, stamp
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ NAMES = tuple(field.name for field in dataclasses.fields(Counts))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(Stored):
     """What the ended incarnations of one worker did together."""
 
     worker: str
@@ -56,10 +57,6 @@ class Totals:
     last_crash: str | None = None
     counts: Counts = dataclasses.field(default_factory=Counts)
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
     def with_ended(self, incarnation: str, counts: Counts, *, crashed: bool) -> Totals:
         """The same with one more incarnation that ended."""
         return dataclasses.replace(
@@ -69,9 +66,6 @@ class Totals:
             last_crash=incarnation if crashed else self.last_crash,
             counts=self.counts + counts,
         )
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         return {**flat(self), "counts": flat(self.counts)}
@@ -86,14 +80,12 @@ class Totals:
             crashed=fields.count("crashed", 0),
             last_crash=fields.maybe_id("last_crash"),
             counts=Counts.load(fields.counts("counts")),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Contention:
+class Contention(Stored):
     """How often a named lock was wanted while another held it."""
 
     name: str
@@ -103,21 +95,11 @@ class Contention:
     refused: int = 0
     last_at: str | None = None
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
     def with_conflict(self, *, refused: bool, at: str) -> Contention:
         """The same with one more."""
         return dataclasses.replace(
             self, conflicts=self.conflicts + 1, refused=self.refused + refused, last_at=at
         )
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Contention:
@@ -128,7 +110,5 @@ class Contention:
             conflicts=fields.count("conflicts", 0),
             refused=fields.count("refused", 0),
             last_at=fields.maybe_text("last_at"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.codec import Fields
+from sentinel.model.record import Stored, stamp
 
 MIN_TTL, MAX_TTL = 5.0, 86_400.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Stored):
     """A named lock as stored; free when ``holder`` is None."""
 
     name: str
@@ -37,10 +38,6 @@ class Lock:
     renewed_at: str | None = None
     #: Mark of the retention under which it was freed (see `sentinel.model.retention`); 0 while it is held.
     mark: int = 0
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def held(self) -> bool:
@@ -75,12 +72,6 @@ class Lock:
             self, holder=None, incarnation=None, ttl=0.0, acquired_at=None, renewed_at=None, mark=mark
         )
 
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
-
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Lock:
         """The lock stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
@@ -94,9 +85,7 @@ class Lock:
             acquired_at=fields.maybe_text("acquired_at"),
             renewed_at=fields.maybe_text("renewed_at"),
             mark=fields.count("mark", 0),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key.partition("/")[2] != lock.name:
             raise fields.bad(f"it says it is lock {lock.name!r}")
@@ -104,20 +93,10 @@ class Lock:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
+class Floor(Stored):
     """The highest epoch of all locks whose records were pruned; every new lock starts above it."""
 
     epoch: int = 0
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Floor:
@@ -125,7 +104,5 @@ class Floor:
         fields = Fields(key, document)
         return cls(
             epoch=fields.count("epoch"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )

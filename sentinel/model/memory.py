@@ -11,12 +11,13 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Self, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 from sentinel.errors import BadInput
-from sentinel.model.codec import MAX_INLINE_BYTES, Document, Fields, encode, flat
+from sentinel.model.codec import MAX_INLINE_BYTES, Fields, encode
 from sentinel.model.ids import check_id
 from sentinel.model.layout import memory_key
+from sentinel.model.record import Stored, stamp
 
 DEFAULT_NAMESPACE = "default"
 #: Longest key in characters, which are single bytes.
@@ -41,7 +42,7 @@ KEY_RULE = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Stored):
     """A value of shared memory as stored."""
 
     namespace: str
@@ -53,20 +54,10 @@ class Entry:
     written_by: str = ""
     written_at: str = ""
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
     @property
     def version(self) -> str:
         """What `compare_and_swap` compares; it never comes back."""
         return self.tx
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
 
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Entry:
@@ -79,9 +70,7 @@ class Entry:
             ttl=fields.seconds("ttl", 0.0),
             written_by=fields.text("written_by", ""),
             written_at=fields.text("written_at", ""),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if not is_key(entry.key) or memory_key(entry.namespace, entry.key) != key:
             raise fields.bad(f"it says it is {entry.namespace}/{entry.key!a}")

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.record import Stored, stamp
 
 #: Longest period in seconds that one mark stands for.
 PERIOD = 1_800.0
@@ -54,7 +55,7 @@ class Day(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class Retention(Stored):
     """The one record of the fleet's retention. Who wrote the mark prunes, until another writes the next."""
 
     mark: int = 0
@@ -74,13 +75,6 @@ class Retention:
     #: Ended tasks pruned so far, for people.
     pruned: int = 0
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
     def document(self) -> Document:
         days = {day: {"version": seen.version, "mark": seen.mark} for day, seen in self.days.items()}
         return {**flat(self), "days": days}
@@ -99,9 +93,7 @@ class Retention:
             revs=fields.numbers("revs"),
             days={day: _load_day(key, found) for day, found in fields.mapping("days").items()},
             pruned=fields.count("pruned", 0),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
 
 

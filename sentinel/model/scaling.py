@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from sentinel.model.codec import Document, Fields, flat
+from sentinel.model.codec import Fields
+from sentinel.model.record import Stored, stamp
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Scaling:
+class Scaling(Stored):
     """The one record of the scaler. Times are seconds since 1970 by the clock of whoever was the scaler."""
 
     #: How many looks in a row wanted more workers, and fewer.
@@ -25,16 +26,6 @@ class Scaling:
     #: Workers that were told to drain and have not left yet.
     stopping: tuple[str, ...] = ()
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
-
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Scaling:
         """The record stored under ``key``. Raises `BadRecord` when it is none."""
@@ -47,7 +38,5 @@ class Scaling:
             starting={name: starting.seconds(name) for name in list(starting.rest())},
             managed=fields.texts("managed"),
             stopping=fields.texts("stopping"),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )

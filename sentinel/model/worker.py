@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from sentinel.model.codec import Document, Fields, flat
 from sentinel.model.counts import Counts
 from sentinel.model.progress import Report, load_reports
+from sentinel.model.record import Stored, stamp
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Proof:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
+class Worker(Stored):
     """A registered worker: what it offers, and which incarnation speaks for it."""
 
     id: str
@@ -61,16 +62,6 @@ class Worker:
     #: Mark of the retention under which its latest incarnation was seen to be gone; 0 where nobody has yet.
     mark: int = 0
 
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
-
-    def document(self) -> Document:
-        return flat(self)
-
     @classmethod
     def load(cls, key: str, document: Mapping[str, Any]) -> Worker:
         """The worker stored under ``key``. Raises `BadRecord` when it is not one, or is another's."""
@@ -96,9 +87,7 @@ class Worker:
             endpoint=fields.maybe_text("endpoint"),
             registered_at=fields.text("registered_at", ""),
             mark=fields.count("mark", 0),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key.partition("/")[2] != worker.id:
             raise fields.bad(f"it says it is worker {worker.id!r}")
@@ -106,7 +95,7 @@ class Worker:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Incarnation:
+class Incarnation(Stored):
     """One start of a daemon (or one ``locks run``): live exactly as long as this record exists."""
 
     id: str
@@ -120,13 +109,6 @@ class Incarnation:
     interval: float
     proof: Proof | None = None
     started_at: str = ""
-
-    rev: int = 0
-    tx: str = ""
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def stamped(self, rev: int, tx: str) -> Self:
-        return dataclasses.replace(self, rev=rev, tx=tx)
 
     def document(self) -> Document:
         return {**flat(self), "proof": None if self.proof is None else dataclasses.asdict(self.proof)}
@@ -146,9 +128,7 @@ class Incarnation:
             interval=fields.seconds("interval"),
             proof=None if proof is None else _load_proof(Fields(key, proof)),
             started_at=fields.text("started_at", ""),
-            rev=fields.count("rev"),
-            tx=fields.text("tx"),
-            extra=fields.rest(),
+            **stamp(fields),
         )
         if key.partition("/")[2] != incarnation.id:
             raise fields.bad(f"it says it is incarnation {incarnation.id!r}")

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def simulate(*arguments: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
     program = f"{prelude}\nimport runpy, sys\nsys.argv = {['scripts/simulate', *arguments]!r}\n"
+    program += f"sys.path[0] = {str(ROOT / 'scripts')!r}\n"  # as it is for a program that is run
     program += f"runpy.run_path({str(ROOT / 'scripts/simulate.py')!r}, run_name='__main__')"
     return subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
