@@ -16,17 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "benchmark"))
 
 import measures
 from contestants import ALL, Contestant, Stage, install_peers, on_stage
 from ground import redis_version
 
+from scripts.arguments import count, existing_folder, new_file, some_of
+
 PARTS = ("drain", "latency", "recovery", "rest", "cost")
+NAMES = tuple(contestant.name for contestant in ALL)
 #: So many workers of each contestant drain together.
 WORKERS = (1, 3)
 #: Measures what a commit costs in a large store and after a long history, and leaves it as JSON.
@@ -38,17 +42,33 @@ Found = dict[str, dict[str, Any]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few minutes, with fewer rounds and tasks")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found there, too")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)} (default: all)")
-    parser.add_argument("--only", default="", help="some contestants, by name")
-    parser.add_argument("--rounds", type=int, help="rounds (default: 5, quick 3)")
-    parser.add_argument("--tasks", type=int, help="tasks to drain (default: 5000, quick 1500)")
-    parser.add_argument("--folder", type=Path, help="where to set up (default: where temporary files are)")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all that was found there, too")
+    parser.add_argument(
+        "--parts",
+        type=some_of(PARTS, noun="part"),
+        default=list(PARTS),
+        metavar="A,B",
+        help=f"some of {','.join(PARTS)} (default: all)",
+    )
+    parser.add_argument(
+        "--only",
+        type=some_of(NAMES, noun="contestant"),
+        default=list(NAMES),
+        metavar="A,B",
+        help=f"some of {','.join(NAMES)} (default: all)",
+    )
+    parser.add_argument("--rounds", type=count, metavar="N", help="rounds (default: 5, quick 3)")
+    parser.add_argument("--tasks", type=count, metavar="N", help="tasks to drain (default: 5000, quick 1500)")
+    parser.add_argument(
+        "--folder",
+        type=existing_folder,
+        metavar="PATH",
+        help="where to set up (default: where temporary files are)",
+    )
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.tasks = options.tasks or (1500 if options.quick else 5000)
-    parts = options.parts.split(",")
-    install_peers()
+    parts = options.parts
     contestants, found = present(options.only)
     if "drain" in parts:
         for workers in WORKERS:
@@ -88,16 +108,16 @@ def _drain(tasks: int, workers: int) -> Callable[[Stage, Contestant], dict[str, 
     return lambda stage, who: measures.drain(stage, measures.share_of(who, tasks), workers)
 
 
-def present(only: str) -> tuple[list[Contestant], dict[str, Any]]:
-    """The contestants that can run here; those that cannot are named."""
+def present(only: Sequence[str]) -> tuple[list[Contestant], dict[str, Any]]:
+    """Those of these contestants that can run here; those that cannot are named."""
     redis = redis_version()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release().split('-')[0]}"
     print(f"machine: {machine}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
     print(f"redis-server {redis or 'is not installed'}")
+    wanted = [contestant for contestant in ALL if contestant.name in only]
+    install_peers(wanted)
     able, versions = [], {}
-    for contestant in ALL:
-        if only and contestant.name not in only.split(","):
-            continue
+    for contestant in wanted:
         versions[contestant.name] = version = contestant.version()
         if version is None:
             print(f"{contestant.name}: NOT MEASURED, {contestant.package} could not be installed")

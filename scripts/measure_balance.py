@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.arguments import count, whole
 from sentinel.fleet.patterns import Pattern
 from sentinel.testing.simulation.balance import BalanceOptions, Figures, measure
 
@@ -75,18 +76,21 @@ def line(case: Case, figures: Figures) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/measure-balance", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, metavar="S")
-    parser.add_argument("--peers", type=int, default=20, metavar="N")
-    parser.add_argument("--tasks", type=int, default=2_000, metavar="N")
+    parser.add_argument("--seed", type=whole, default=1, metavar="S")
+    parser.add_argument("--peers", type=count, default=20, metavar="N")
+    parser.add_argument("--tasks", type=count, default=2_000, metavar="N")
     parser.add_argument("--more", action="store_true", help="the rows about other circumstances, too")
     parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name holds this")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
+    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="processes at a time")
     given = parser.parse_args()
+    chosen = cases(given)
+    if not chosen:
+        parser.error(f"no row has {given.only!r} in its name; rows are {', '.join((*STRATEGIES, *PATTERNS))}")
     print("| strategy | pattern | makespan | conflicts | mean wait | overtaken | at home | idle | freed |")
     print("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
     kept = True
     with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
-        for case, figures in pool.imap(run, cases(given)):
+        for case, figures in pool.imap(run, chosen):
             print(line(case, figures), flush=True)
             kept = kept and (
                 figures.conflict_rate <= MOST_CONFLICTS

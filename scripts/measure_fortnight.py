@@ -21,6 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.arguments import amount, count, existing_folder, new_file, whole
 from sentinel.client import Client, ClientOptions
 from sentinel.fleet.balancers import find
 from sentinel.fleet.observer import Observer
@@ -297,24 +298,24 @@ def plot(samples: Sequence[Sample], title: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/measure-fortnight", description=__doc__)
-    parser.add_argument("--days", type=float, default=14.0, metavar="N")
+    parser.add_argument("--days", type=amount, default=14.0, metavar="N")
     parser.add_argument(
-        "--retention", type=float, default=7.0, metavar="DAYS", help="days that tasks are kept"
+        "--retention", type=amount, default=7.0, metavar="DAYS", help="days that tasks are kept"
     )
     parser.add_argument(
-        "--a-day", type=float, default=2_000.0, metavar="N", help="tasks a day (default: 2,000)"
+        "--a-day", type=amount, default=2_000.0, metavar="N", help="tasks a day (default: 2,000)"
     )
     parser.add_argument(
-        "--factor", type=float, default=1.0, metavar="F", help="divide the tasks a day by this"
+        "--factor", type=amount, default=1.0, metavar="F", help="divide the tasks a day by this"
     )
-    parser.add_argument("--peers", type=int, default=10, metavar="N")
-    parser.add_argument("--every", type=float, default=0.5, metavar="DAYS", help="between two samples")
-    parser.add_argument("--seed", type=int, default=1, metavar="S")
+    parser.add_argument("--peers", type=count, default=10, metavar="N")
+    parser.add_argument("--every", type=amount, default=0.5, metavar="DAYS", help="between two samples")
+    parser.add_argument("--seed", type=whole, default=1, metavar="S")
     parser.add_argument("--exact", action="store_true", help="do not judge processor time and memory")
-    parser.add_argument("--worth", type=int, metavar="N", help="let history go from so many commits on")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="plot it there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
-    parser.add_argument("--folder", type=Path, metavar="PATH", help="where to make the store")
+    parser.add_argument("--worth", type=count, metavar="N", help="let history go from so many commits on")
+    parser.add_argument("--svg", type=new_file, metavar="FILE", help="plot it there")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all samples there")
+    parser.add_argument("--folder", type=existing_folder, metavar="PATH", help="where to make the store")
     given = parser.parse_args()
     # Between two turns of the upkeep there are days, though Git's clock does not show them.
     upkeep.UNREACHABLE = "now"

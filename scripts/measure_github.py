@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.arguments import amount, count, new_file
 from sentinel.github.budget import Allowance, Kind, forecast
 from sentinel.github.place import locate
 from sentinel.testing.simulation.economy import Economy
@@ -27,14 +28,27 @@ FLEETS = ("10,0", "5,200", "10,100", "30,100", "100,100")
 ROUND_TRIP = 0.5
 
 
+def a_fleet(text: str) -> tuple[int, float]:
+    """Workers, and tasks an hour."""
+    workers, comma, tasks = text.partition(",")
+    if not comma:
+        raise argparse.ArgumentTypeError(f"{text!r} is not workers and tasks an hour, such as 5,200")
+    return count(workers), 0.0 if tasks == "0" else amount(tasks)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/measure-github", description=__doc__)
     parser.add_argument(
-        "fleets", nargs="*", default=FLEETS, metavar="N,T", help=f"workers,tasks an hour (default: {FLEETS})"
+        "fleets",
+        nargs="*",
+        type=a_fleet,
+        default=[a_fleet(fleet) for fleet in FLEETS],
+        metavar="N,T",
+        help=f"workers,tasks an hour (default: {' '.join(FLEETS)})",
     )
     parser.add_argument("--api", action="store_true", help="github+api:// instead of github://")
-    parser.add_argument("--minutes", type=float, default=60.0, help="virtual minutes (default: 60)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--minutes", type=amount, default=60.0, help="virtual minutes (default: 60)")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     tools = Path(__file__).with_name("github-tools")
     found = subprocess.run([str(tools)], stdout=subprocess.PIPE, text=True, check=True)
@@ -46,18 +60,17 @@ def main() -> int:
         with running_proxy(emulator.port, tokens, aliases) as proxy:
             environ = {**os.environ, "GITHUB_API_URL": proxy.url, "GITHUB_TOKEN": token("robot")}
             place = locate(f"github+api://{OWNER}/{REPO}", environ)
-            for fleet in options.fleets:
-                workers, tasks = fleet.split(",")
+            for workers, tasks in options.fleets:
                 emulator.reset()
                 proxy.reset()
                 hub = GitHub(emulator, proxy, place, environ, kind)
-                row = measure(hub, kind, int(workers), float(tasks), options.minutes)
+                row = measure(hub, kind, workers, tasks, options.minutes)
                 rows.append(row)
                 print(json.dumps(row), flush=True)
     finally:
         emulator.close()
     if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0 if all(row["refused"] == 0 for row in rows) else 1
 
 

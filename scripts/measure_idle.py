@@ -13,11 +13,15 @@ from pathlib import Path
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.arguments import amount, count
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch (default: 60)")
-    parser.add_argument("--peers", type=int, default=1, help="workers in the fleet (default: 1)")
+    parser.add_argument("--seconds", type=amount, default=60.0, help="how long to watch (default: 60)")
+    parser.add_argument("--peers", type=count, default=1, help="workers in the fleet (default: 1)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure_worker(Path(folder), options.seconds, options.peers)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.arguments import count, whole
 from sentinel.client import Client, ClientOptions
 from sentinel.fleet.shared_memory import MemoryOptions
 from sentinel.store.opener import StoreOptions, create_store
@@ -35,11 +36,11 @@ KEYS, WRITE_EVERY = 200, 20
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/measure-memory", description=__doc__)
-    parser.add_argument("--processes", type=int, default=8, metavar="N")
-    parser.add_argument("--increments", type=int, default=1_000, metavar="N", help="for each process")
-    parser.add_argument("--writes", type=int, default=1_000, metavar="N")
-    parser.add_argument("--reads", type=int, default=10_000, metavar="N")
-    parser.add_argument("--seed", type=int, default=1, metavar="S")
+    parser.add_argument("--processes", type=count, default=8, metavar="N")
+    parser.add_argument("--increments", type=count, default=1_000, metavar="N", help="for each process")
+    parser.add_argument("--writes", type=count, default=1_000, metavar="N")
+    parser.add_argument("--reads", type=count, default=10_000, metavar="N")
+    parser.add_argument("--seed", type=whole, default=1, metavar="S")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sentinel-memory-") as folder:
         store = Path(folder) / "fleet.git"

@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.arguments import count, existing_folder, new_file
 from sentinel.fleet import tasks
 from sentinel.fleet.balancers import find
 from sentinel.fleet.observer import Observer
@@ -295,10 +296,10 @@ def document(samples: Samples) -> Mapping[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/measure-scale", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes of a tenth, for a minute's look")
-    parser.add_argument("--rounds", type=int, default=60, metavar="N", help="samples of each figure")
+    parser.add_argument("--rounds", type=count, default=60, metavar="N", help="samples of each figure")
     parser.add_argument("--fsync", action="store_true", help="wait for the disk, and count the waiting")
-    parser.add_argument("--folder", type=Path, metavar="PATH", help="where to make the stores")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there, too")
+    parser.add_argument("--folder", type=existing_folder, metavar="PATH", help="where to make the stores")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all samples there, too")
     given = parser.parse_args()
     sizes = tuple(size // 10 for size in SIZES) if given.quick else SIZES
     folder = Path(tempfile.mkdtemp(prefix="sentinel-scale-", dir=given.folder))

@@ -16,6 +16,7 @@ from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.arguments import amount, count, some_of, whole
 from sentinel.fleet.patterns import Pattern
 from sentinel.testing.simulation.campaign import Verdict, campaign
 from sentinel.testing.simulation.faults import FAULTS
@@ -27,35 +28,39 @@ _SPEAK_EVERY = 10.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the first seed (default: 0)")
+    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="how many seeds (default: 1)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="S", help="the first seed (default: 0)")
     parser.add_argument(
-        "--minutes", type=float, default=30.0, help="virtual minutes with faults (default: 30)"
+        "--minutes", type=amount, default=30.0, help="virtual minutes with faults (default: 30)"
     )
-    parser.add_argument("--peers", type=int, default=5, help="workers (default: 5)")
-    parser.add_argument("--tasks", type=int, default=120, help="tasks handed in (default: 120)")
+    parser.add_argument("--peers", type=count, default=5, help="workers (default: 5)")
+    parser.add_argument("--tasks", type=whole, default=120, help="tasks handed in (default: 120)")
     parser.add_argument(
         "--pattern",
         default="peer_to_peer",
         choices=get_args(Pattern),
         help="who assigns tasks (default: peer_to_peer)",
     )
-    parser.add_argument("--slots", type=int, default=3, help="tasks at a time on one worker (default: 3)")
+    parser.add_argument("--slots", type=count, default=3, help="tasks at a time on one worker (default: 3)")
     parser.add_argument(
         "--faults",
+        type=_faults,
         default="all",
         metavar="A,B",
         help=f"which faults: all, none, or some of {', '.join(FAULTS)} (default: all)",
     )
     parser.add_argument(
         "--fault-every",
-        type=float,
+        type=amount,
         default=20.0,
         metavar="S",
         help="mean virtual seconds between (default: 20)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: one a processor)"
+        "--jobs",
+        type=count,
+        default=len(os.sched_getaffinity(0)),
+        help="processes (default: one a processor)",
     )
     given = parser.parse_args()
     options = SimulationOptions(
@@ -64,7 +69,7 @@ def main() -> int:
         tasks=given.tasks,
         slots=given.slots,
         pattern=given.pattern,
-        faults=_faults(parser, given.faults),
+        faults=given.faults,
         fault_every=given.fault_every,
     )
     seeds = range(given.seed, given.seed + given.seeds)
@@ -98,13 +103,11 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _faults(parser: argparse.ArgumentParser, wanted: str) -> dict[str, float]:
-    if wanted == "all":
+def _faults(text: str) -> dict[str, float]:
+    """All faults, none or some of them, with their weights."""
+    if text == "all":
         return dict(FAULTS)
-    names = [] if wanted == "none" else wanted.split(",")
-    for name in names:
-        if name not in FAULTS:
-            parser.error(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
+    names = [] if text == "none" else some_of(FAULTS, noun="fault")(text)
     return {name: FAULTS[name] for name in names}
 
 
@@ -116,8 +119,8 @@ def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
             again += [f"--{name.replace('_', '-')}", f"{value:g}"]
     if given.pattern != "peer_to_peer":
         again += ["--pattern", given.pattern]
-    if given.faults != "all":
-        again += ["--faults", given.faults]
+    if given.faults != FAULTS:
+        again += ["--faults", ",".join(given.faults) or "none"]
     print(verdict.story)
     print(f"\nseed {verdict.seed}: {verdict.problem}")
     print(f"replay: {shlex.join(again)}\n", flush=True)

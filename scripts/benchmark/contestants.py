@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,18 +100,30 @@ ALL = (
 )
 
 
-def install_peers() -> None:
-    """Make the peers' own environment, once."""
+def install_peers(wanted: Iterable[Contestant]) -> None:
+    """Make the environment of those among ``wanted`` that have one, once; pip speaks only when it fails."""
+    packages = {contestant.package for contestant in wanted} - {None}
+    if not packages:
+        return
     if not (PEERS / "bin" / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
     for requirement in REQUIREMENTS:
         name = requirement.partition("[")[0]
+        if name not in packages and name != "redis":
+            continue
         known = f"import importlib.metadata as m; m.version({name!r})"
         if subprocess.run(
             [str(PEERS / "bin" / "python"), "-c", known], capture_output=True, check=False
         ).returncode:
             # One by one: a peer that cannot be installed must not take the others with it.
-            subprocess.run([str(PEERS / "bin" / "pip"), "install", "-q", requirement], check=False)
+            _install(requirement)
+
+
+def _install(requirement: str) -> None:
+    pip = [str(PEERS / "bin" / "pip"), "install", "-q", requirement]
+    told = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if told.returncode:
+        print(f"{requirement} could not be installed:\n{told.stdout.rstrip()}", file=sys.stderr)
 
 
 class Stage:

@@ -128,11 +128,6 @@ class SmartHttp(http.server.ThreadingHTTPServer):
         """How many times something was sent to be changed."""
         return self._requests["POST git-receive-pack"]
 
-    @property
-    def fetches(self) -> int:
-        """How many times somebody asked for refs or objects to read them; a fetch with news asks twice."""
-        return self._requests["POST git-upload-pack"]
-
     def forget_counts(self) -> None:
         """Count from zero again."""
         with self._counting:

@@ -238,11 +238,6 @@ class GitData:
         return Verdict(Moved.DONE)
 
 
-def blob_id(data: bytes) -> str:
-    """The id that git gives to a blob."""
-    return str(pygit2.hash(data))
-
-
 def _content(file: bytes | str | None) -> dict[str, str | None]:
     return {"content": file.decode("utf-8")} if isinstance(file, bytes) else {"sha": file}
 

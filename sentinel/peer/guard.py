@@ -189,7 +189,8 @@ class Guard:
         return RunSpec(
             run=run_name(lock.name, lock.epoch),
             argv=self._options.argv,
-            env={**self._options.env, "SENTINEL_FENCING_TOKEN": str(lock.epoch)},
+            env=self._options.env,
+            own={"SENTINEL_FENCING_TOKEN": str(lock.epoch)},
             cwd=str(Path.cwd()),
             log_path=os.devnull,
             stdio=stdio,

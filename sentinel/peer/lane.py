@@ -12,7 +12,6 @@ this one says ``closing`` and goes; the supervisor knows which runs have not end
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -33,12 +32,15 @@ from sentinel.peer.processes import (
     spawn,
 )
 from sentinel.peer.reaper import SLICE, ChildWatch, Ending
+from sentinel.peer.run.line import fields, line, words
 from sentinel.peer.run.log import LiveLog
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec, StopReason
-from sentinel.peer.run.warm_words import SECRET, end_mark
+from sentinel.peer.run.warm_words import SECRET, beginning
 from sentinel.peer.usage import Usage
 
 _CHUNK = 1 << 16
+#: Chunks of output that are read before something else is looked after.
+_AT_ONCE = 16
 #: From the kernel's headers; the socket module does not name it.
 _SO_SNDBUFFORCE = 32
 #: Bytes that may wait in the socket; the kernel allows less to whoever is not root.
@@ -70,6 +72,7 @@ class LaneReaper:
         #: Messages that the socket had no room for.
         self._unsent: deque[bytes] = deque()
         self._secret = secret
+        self._mark = beginning(secret)
         self._main = 0
         self._status: int | None = None
         self._idle_since = clock.now()
@@ -108,7 +111,7 @@ class LaneReaper:
             self._serve()
         kill_tree(self._collect, self._clock)
         self._settle()
-        self._report({"event": "closing"})
+        self._report(line("closing"))
 
     def _first_orders(self) -> None:
         """Wait for the first run: nothing is started for none."""
@@ -124,10 +127,10 @@ class LaneReaper:
         poll = select.poll()
         for descriptor in (self._watch.fd, self._output, self._orders):
             poll.register(descriptor, select.POLLIN)
-        poll.register(self._ours, select.POLLIN)
         ours = self._ours.fileno()
+        poll.register(ours, 0)
         while True:
-            poll.modify(ours, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            poll.modify(ours, select.POLLOUT if self._unsent else 0)
             ready = dict(poll.poll(self._pause() * 1000))
             if self._watch.fd in ready:
                 self._watch.clear()
@@ -136,12 +139,11 @@ class LaneReaper:
                 self._obey()
             if ours in ready:
                 self._feed()
-                self._hear_answers()
-            if self._output in ready and not self._pump():
+            if self._output in ready and not self._hear():
                 poll.unregister(self._output)
             if self._status is not None:
                 # Answers that it gave before it ended count.
-                self._hear_answers()
+                self._hear()
                 return
             self._look()
             if self._ending.overdue:
@@ -189,22 +191,22 @@ class LaneReaper:
             self._ending.stop("fenced", 0.0, None)
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
-        for line in lines:
-            order = json.loads(line)
-            match order.pop("op"):
+        for each in lines:
+            (word, *names), order = words(each)
+            match word:
                 case "start":
-                    self._take(RunSpec.from_json(order), line)
+                    self._take(RunSpec.from_json(fields(order)), order)
                 case "stop":
-                    self._end_run(order["run"], order["why"], order["grace"])
+                    self._end_run(names[0], **fields(order))
                 case "recall":
                     self._recall()
         self._feed()
 
-    def _take(self, spec: RunSpec, line: bytes) -> None:
+    def _take(self, spec: RunSpec, message: bytes) -> None:
         self._runs.append(_Run(spec, self._clock.now()))
         if len(self._runs) == 1:
             self._began()
-        self._unsent.append(line)
+        self._unsent.append(message)
 
     def _feed(self) -> None:
         with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -216,7 +218,7 @@ class LaneReaper:
         """Give back every run that the process has not taken yet."""
         runs = self._take_back()
         self._runs = deque(run for run in self._runs if run.spec.run not in runs)
-        self._report({"event": "recalled", "runs": sorted(runs)})
+        self._report(line("recalled", runs=sorted(runs)))
 
     def _take_back(self) -> set[str]:
         """Names of the runs that the process has not taken, and will not take any more."""
@@ -225,7 +227,7 @@ class LaneReaper:
         with suppress(BlockingIOError, ConnectionResetError):
             while data := self._theirs.recv(_MAX_MESSAGE, socket.MSG_DONTWAIT):
                 waiting.append(data)
-        return {json.loads(message)["run"] for message in waiting}
+        return {fields(message)["run"] for message in waiting}
 
     def _end_run(self, name: str, why: StopReason, grace: float) -> None:
         if self._runs and self._runs[0].spec.run != name:
@@ -235,19 +237,22 @@ class LaneReaper:
 
     # -- the process -----------------------------------------------------------------------------------
 
-    def _hear_answers(self) -> None:
-        with suppress(BlockingIOError, ConnectionResetError):
-            while data := self._ours.recv(_MAX_MESSAGE):
-                answer = json.loads(data)
-                if not self._runs or answer["run"] != self._runs[0].spec.run:
-                    continue
-                self._answered = True
-                self._pump(until=answer["run"])
-                if answer["last"]:
-                    self._last = answer
-                else:
-                    self._finish(self._runs.popleft(), answer)
-                    self._began()
+    def _hear(self) -> bool:
+        """Take in output and answers; False at the end of both."""
+        going_on = self._pump()
+        while (found := self._next_answer()) is not None:
+            output, answer = found
+            self._append(output)
+            if not self._runs or answer["run"] != self._runs[0].spec.run:
+                continue
+            self._answered = True
+            if answer["last"]:
+                self._last = answer
+            else:
+                self._finish(self._runs.popleft(), answer)
+                self._began()
+        self._keep_output()
+        return going_on
 
     def _began(self) -> None:
         """Another run may have begun, or none is left."""
@@ -257,38 +262,28 @@ class LaneReaper:
         if self._runs:
             self._runs[0].since = now
 
-    def _pump(self, until: str | None = None) -> bool:
-        """Move output into the log of its run; False at its end.
-
-        ``until`` is a run whose end was answered: its mark came before the answer, so all of its output is
-        there to be read.
-        """
-        while True:
-            if until is not None and self._split(until):
-                return True
-            try:
+    def _pump(self) -> bool:
+        """Read what is there; False at the end of it all."""
+        with suppress(BlockingIOError):
+            for _ in range(_AT_ONCE):
                 data = os.read(self._output, _CHUNK)
-            except BlockingIOError:
-                if until is None:
-                    self._keep_output()
-                return True
-            if not data:
-                return False
-            self._unheard += data
-            if until is None and len(self._unheard) > _CHUNK:
-                self._keep_output()
-
-    def _split(self, run: str) -> bool:
-        before, found, after = self._unheard.partition(end_mark(self._secret, run))
-        if not found:
-            return False
-        self._append(before)
-        self._unheard = after
+                self._unheard += data
+                if len(data) < _CHUNK:
+                    return bool(data)
         return True
+
+    def _next_answer(self) -> tuple[bytes, dict[str, Any]] | None:
+        """The next answer that was read whole, and what was printed before it."""
+        output, found, after = self._unheard.partition(self._mark)
+        answer, end, rest = after.partition(b"\0")
+        if not (found and end):
+            return None
+        self._unheard = rest
+        return output, fields(answer)
 
     def _keep_output(self) -> None:
         """What is read and certainly belongs to the run that goes on, into its log."""
-        at = self._unheard.find(b"\0" + self._secret.encode())
+        at = self._unheard.find(self._mark)
         if at < 0:
             # A mark is written in one piece, but may be read in two.
             at = self._unheard.rfind(b"\0", max(0, len(self._unheard) - 256))
@@ -320,7 +315,7 @@ class LaneReaper:
         # Whatever is still unread was printed by this run, but for a mark that no answer followed.
         if self._unheard:
             self._runs.appendleft(run)
-            self._append(self._unheard.partition(b"\0" + self._secret.encode())[0])
+            self._append(self._unheard.partition(self._mark)[0])
             self._runs.popleft()
         if self._last is not None and self._ending.cause is None:
             self._finish(run, self._last)
@@ -353,11 +348,11 @@ class LaneReaper:
         )
         if log is not None:
             log.close()
-        self._report({"event": "ended", **end.to_json()})
+        self._report(line("ended", end.run, **end.to_json()))
 
-    def _report(self, event: dict[str, Any]) -> None:
+    def _report(self, event: bytes) -> None:
         with suppress(BrokenPipeError):  # the supervisor is gone, as the end of file on the orders says too
-            os.write(self._reports, json.dumps(event).encode() + b"\n")
+            os.write(self._reports, event)
 
 
 def run_as_lane(orders: int, reports: int, clock: Clock) -> None:

@@ -6,7 +6,6 @@ own. `SupervisorProcess` is the real one, over `sentinel.peer.supervisor` in a p
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import subprocess
@@ -15,13 +14,14 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import sentinel
 from sentinel.clock import Event as Wakeup
 from sentinel.clock import SystemClock
 from sentinel.peer.outbox import Outbox, widen
 from sentinel.peer.run.environment import clean
+from sentinel.peer.run.line import fields, line, words
 from sentinel.peer.run.spec import RunEnd, RunSpec, StopReason
 
 _CHUNK = 1 << 16
@@ -167,19 +167,25 @@ class SupervisorProcess:
         return self._process.pid
 
     def extend(self, deadline: float) -> None:
-        self._send({"op": "extend", "deadline": deadline})
+        self._orders.put(line("extend", deadline=deadline))
 
     def start(self, *specs: RunSpec) -> None:
-        self._send(*({"op": "start", **spec.to_json()} for spec in specs))
+        # In one piece: the supervisor is woken once for all of them.
+        self._orders.put(
+            b"".join(
+                line("start", spec.run, *(() if spec.lane is None else (spec.lane,)), **spec.to_json())
+                for spec in specs
+            )
+        )
 
     def stop(self, run: str, why: StopReason, grace: float) -> None:
-        self._send({"op": "stop", "run": run, "why": why, "grace": grace})
+        self._orders.put(line("stop", run, why=why, grace=grace))
 
     def recall(self, lane: str) -> None:
-        self._send({"op": "recall", "lane": lane})
+        self._orders.put(line("recall", lane))
 
     def end(self) -> None:
-        self._send({"op": "end"})
+        self._orders.put(line("end"))
 
     def events(self) -> list[Event]:
         self._hear()
@@ -202,10 +208,6 @@ class SupervisorProcess:
             self._reports.close()
             self._reports = None
 
-    def _send(self, *messages: dict[str, Any]) -> None:
-        # In one piece: it is woken once for all of them.
-        self._orders.put(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
-
     def _hear(self) -> bool:
         """Take in what the supervisor has said; whether there is anything that `events` has not told."""
         if self._reports is not None:
@@ -221,17 +223,24 @@ class SupervisorProcess:
     def _take_in(self, data: bytes) -> None:
         # What is killed in the middle of a word leaves a line without an end, which says nothing.
         *lines, self._unread = (self._unread + data).split(b"\n")
-        for line in lines:
-            self._last = _event(json.loads(line))
+        for each in lines:
+            self._last = _event(each)
             self._events.append(self._last)
 
 
-def _event(message: dict[str, Any]) -> Event:
-    kinds: dict[str, type[Started | Refused | Fenced | Empty]]
-    kinds = {"started": Started, "refused": Refused, "fenced": Fenced, "empty": Empty}
-    kind = message.pop("event")
-    if kind == "ended":
-        return Ended(RunEnd.from_json(message))
-    if kind == "recalled":
-        return Recalled(tuple(message["runs"]))
-    return kinds[kind](**message)
+def _event(line: bytes) -> Event:
+    (kind, *names), data = words(line)
+    told = fields(data)
+    match kind:
+        case "ended":
+            return Ended(RunEnd.from_json(told))
+        case "started":
+            return Started(names[0], **told)
+        case "refused":
+            return Refused(names[0], **told)
+        case "recalled":
+            return Recalled(tuple(told["runs"]))
+        case "fenced":
+            return Fenced(**told)
+        case _:
+            return Empty(**told)

@@ -11,12 +11,10 @@ supervisor fenced itself or died, and the task is killed at once. *Reports* carr
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 from contextlib import suppress
-from typing import Any
 
 from sentinel.clock import Clock
 from sentinel.peer.processes import (
@@ -29,6 +27,7 @@ from sentinel.peer.processes import (
     send_all,
     spawn,
 )
+from sentinel.peer.run.line import fields, line, words
 from sentinel.peer.run.log import LiveLog
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
 from sentinel.peer.usage import Usage
@@ -134,13 +133,13 @@ class Reaper:
         os.close(theirs)
         os.close(stdin)
         if self._main:
-            self._report({"event": "started", "run": self._spec.run, "pid": self._main})
+            self._report(line("started", self._spec.run, pid=self._main))
             self._watch(watch, output, log, usage)
         kill_tree(self._collect, self._clock)
         for _ in range(_LAST_CHUNKS):
             if not _pump(output, log):
                 break
-        self._report({"event": "ended", **self._end(log).to_json()})
+        self._report(line("ended", self._spec.run, **self._end(log).to_json()))
 
     def _abandoned(self) -> bool:
         """Whether the supervisor fenced itself or died while this process was getting ready."""
@@ -193,8 +192,8 @@ class Reaper:
             self._ending.stop("fenced", 0, None)
             return
         *lines, self._pending = (self._pending + data).split(b"\n")
-        for line in lines:
-            order = json.loads(line)
+        for each in lines:
+            order = fields(words(each)[1])
             self._ending.stop(order["why"], order["grace"], None)
 
     def _collect(self, pid: int, status: int) -> None:
@@ -215,9 +214,9 @@ class Reaper:
             truncated=log.truncated,
         )
 
-    def _report(self, event: dict[str, Any]) -> None:
+    def _report(self, event: bytes) -> None:
         with suppress(BrokenPipeError):  # the supervisor is gone, as the end of file on the orders says too
-            os.write(self._reports, json.dumps(event).encode() + b"\n")
+            os.write(self._reports, event)
 
 
 def run_as_reaper(spec: RunSpec, orders: int, reports: int, clock: Clock) -> None:

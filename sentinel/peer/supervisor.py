@@ -1,10 +1,11 @@
 """The process that starts tasks and ends them even when the daemon cannot. Linux only.
 
-``python -m sentinel.peer.supervisor [--proof-fd N]``, started by `sentinel.peer.overseer` and talking JSON
-lines over standard input and output:
+``python -m sentinel.peer.supervisor [--proof-fd N]``, started by `sentinel.peer.overseer` and talking lines
+(`sentinel.peer.run.line`) over standard input and output:
 
-- in: ``extend {deadline}``, ``start {run, argv, …}``, ``stop {run, why, grace}``, ``recall {lane}``, ``end``
-- out: ``started {run, pid}``, ``ended {run, cause, …}``, ``refused {run, why}``, ``recalled {runs}``,
+- in: ``extend {deadline}``, ``start RUN [LANE] {run, argv, …}``, ``stop RUN {why, grace}``,
+  ``recall LANE {}``, ``end {}``
+- out: ``started RUN {pid}``, ``ended RUN {run, cause, …}``, ``refused RUN {why}``, ``recalled {runs}``,
   ``fenced {at}``, ``empty {at}``
 
 **What it guarantees.** A task is started only while ``now < deadline`` on CLOCK_BOOTTIME. When that
@@ -20,20 +21,20 @@ it is to be small, and to stay when everything else is swapped out.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import select
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.clock import Clock, SystemClock
 from sentinel.peer.lane import run_as_lane
 from sentinel.peer.processes import Process, become_subreaper, below, kill_round, name_process, reap
 from sentinel.peer.reaper import SLICE, ChildWatch, run_as_reaper
+from sentinel.peer.run.line import fields, line, words
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
 
 _CHUNK = 1 << 16
@@ -47,7 +48,8 @@ _LAST_WORDS = 0.5
 class _Watched:
     """A reaper, and the runs that it watches over: one, or those of a lane that have not ended, in order."""
 
-    runs: dict[str, tuple[RunSpec, bytes]]
+    #: Each with the line by which it came.
+    runs: dict[str, bytes]
     reaper: int
     #: Our ends of its two pipes.
     orders: int
@@ -56,7 +58,7 @@ class _Watched:
     heard: bytes = b""
     lane: str | None = None
     #: Orders that its pipe had no room for.
-    unsent: bytes = b""
+    unsent: bytearray = field(default_factory=bytearray)
     #: How often in a row no process without a reaper was seen, since this run's reaper died.
     clean: int = 0
     dead: bool = False
@@ -82,7 +84,7 @@ class Supervisor:
         #: Lane → who serves it.
         self._lanes: dict[str, _Watched] = {}
         self._unread = b""
-        self._unsent = b""
+        self._unsent = bytearray()
 
     def run(self) -> None:
         """Until everything is dead, after the deadline, the daemon's death or its ``end``."""
@@ -137,48 +139,53 @@ class Supervisor:
             self._end_everything("fenced")
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
+        for order in lines:
+            (word, *names), data = words(order)
             self._fence_if_late()
-            match message.pop("op"):
+            match word:
                 case "extend":
-                    self._deadline = message["deadline"]
+                    self._deadline = fields(data)["deadline"]
                 case "start":
-                    self._start(message, line)
-                case "stop":
-                    self._stop(message)
+                    self._start(order, *names)
+                case "stop" if self._ending is None:
+                    self._order(self._runs.get(names[0]), order)
                 case "recall":
-                    self._order(self._lanes.get(message["lane"]), {"op": "recall"})
+                    self._order(self._lanes.get(names[0]), order)
                 case "end":
                     self._end_everything("drained")
         for watched in list(self._lanes.values()):
             self._send_orders(watched)
 
-    def _start(self, message: dict[str, Any], line: bytes) -> None:
-        run = str(message.get("run"))
+    def _start(self, order: bytes, run: str, lane: str | None = None) -> None:
         if self._ending is not None:
-            self._tell("refused", run=run, why="this worker has fenced itself and starts nothing any more")
+            self._tell("refused", run, why="this worker has fenced itself and starts nothing any more")
         elif self._deadline is None:
-            self._tell("refused", run=run, why="no heartbeat of this worker has been confirmed yet")
+            self._tell("refused", run, why="no heartbeat of this worker has been confirmed yet")
         elif run in self._runs:
-            self._tell("refused", run=run, why="a run of this name is going on")
+            self._tell("refused", run, why="a run of this name is going on")
         else:
             try:
-                self._begin(RunSpec.from_json(message), line)
+                self._begin(order, run, lane)
             except (TypeError, ValueError, OSError) as error:
-                self._tell("refused", run=run, why=f"it cannot be started: {error}")
+                self._tell("refused", run, why=f"it cannot be started: {error}")
 
-    def _begin(self, spec: RunSpec, line: bytes) -> None:
-        """Hand a run, which came as ``line``, to its lane, or to a reaper of its own."""
-        watched = None if spec.lane is None else self._lanes.get(spec.lane)
-        if watched is None:
-            watched = self._fork_reaper(spec)
-        watched.runs[spec.run] = (spec, line)
-        self._runs[spec.run] = watched
-        if spec.lane is not None:
-            watched.unsent += line + b"\n"
+    def _begin(self, order: bytes, run: str, lane: str | None) -> None:
+        """Hand a run to its lane, or to a reaper of its own."""
+        if lane is None:
+            spec = _spec(order)
+            watched = self._fork_reaper(
+                lambda orders, reports: run_as_reaper(spec, orders, reports, self._clock), None
+            )
+        else:
+            known = self._lanes.get(lane)
+            watched = known or self._fork_reaper(
+                lambda orders, reports: run_as_lane(orders, reports, self._clock), lane
+            )
+            watched.unsent += order + b"\n"
+        watched.runs[run] = order
+        self._runs[run] = watched
 
-    def _fork_reaper(self, spec: RunSpec) -> _Watched:
+    def _fork_reaper(self, be: Callable[[int, int], None], lane: str | None) -> _Watched:
         their_orders, orders = os.pipe()
         reports, their_reports = os.pipe()
         theirs, ours = (their_orders, their_reports), (orders, reports)
@@ -190,10 +197,7 @@ class Supervisor:
         if pid == 0:
             status = 70
             try:
-                if spec.lane is None:
-                    run_as_reaper(spec, *theirs, self._clock)
-                else:
-                    run_as_lane(*theirs, self._clock)
+                be(*theirs)
                 status = 0
             except BaseException:  # noqa: BLE001 - nothing may return into the supervisor's loop
                 sys.excepthook(*sys.exc_info())
@@ -202,39 +206,35 @@ class Supervisor:
         _close(theirs)
         os.set_blocking(reports, False)
         os.set_blocking(orders, False)
-        watched = _Watched({}, pid, *ours, self._clock.now(), lane=spec.lane)
+        watched = _Watched({}, pid, *ours, self._clock.now(), lane=lane)
         self._reapers[pid] = watched
-        if spec.lane is not None:
-            self._lanes[spec.lane] = watched
+        if lane is not None:
+            self._lanes[lane] = watched
         return watched
 
-    def _stop(self, message: dict[str, Any]) -> None:
-        if self._ending is None:
-            self._order(self._runs.get(message["run"]), {"op": "stop", **message})
-
-    def _order(self, watched: _Watched | None, order: Mapping[str, Any]) -> None:
+    def _order(self, watched: _Watched | None, order: bytes) -> None:
         if watched is not None and watched.orders >= 0:
-            watched.unsent += json.dumps(order).encode() + b"\n"
+            watched.unsent += order + b"\n"
             self._send_orders(watched)
 
     def _send_orders(self, watched: _Watched) -> None:
         # Gone: its end is on the way.
         with suppress(BrokenPipeError, BlockingIOError):
             while watched.unsent and watched.orders >= 0:
-                watched.unsent = watched.unsent[os.write(watched.orders, watched.unsent) :]
+                del watched.unsent[: os.write(watched.orders, watched.unsent)]
 
-    def _tell(self, event: str, **fields: Any) -> None:
-        self._unsent += json.dumps({"event": event, **fields}).encode() + b"\n"
+    def _tell(self, event: str, *names: str, **told: Any) -> None:
+        self._unsent += line(event, *names, **told)
 
     def _flush(self) -> None:
         """Send what the pipe takes: a daemon that is stopped must not stop us."""
         try:
             while self._unsent:
-                self._unsent = self._unsent[os.write(self._outbox, self._unsent) :]
+                del self._unsent[: os.write(self._outbox, self._unsent)]
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            self._unsent = b""
+            self._unsent.clear()
             self._end_everything("fenced")
 
     # --- the reapers
@@ -251,23 +251,22 @@ class Supervisor:
             while data := os.read(watched.reports, _CHUNK):
                 watched.heard += data
         *lines, watched.heard = watched.heard.split(b"\n")
-        for line in lines:
-            event = json.loads(line)
-            kind = event["event"]
+        for report in lines:
+            (kind, *names), data = words(report)
             if kind == "closing":
                 self._close_lane(watched)
                 break
             if kind == "recalled":
-                for run in event["runs"]:
+                for run in fields(data)["runs"]:
                     self._run_over(watched, run)
             elif kind == "ended":
-                self._run_over(watched, event["run"])
+                self._run_over(watched, names[0])
                 if watched.lane is None:
                     self._forget(watched)
-                if self._ending is not None and self._was_ours(event):
-                    event |= {"cause": self._ending, "message": None}
-                    line = json.dumps(event).encode()
-            self._unsent += line + b"\n"
+                if self._ending is not None and self._was_ours(end := fields(data)):
+                    self._tell(kind, *names, **end | {"cause": self._ending, "message": None})
+                    continue
+            self._unsent += report + b"\n"
 
     def _run_over(self, watched: _Watched, run: str) -> None:
         watched.runs.pop(run, None)
@@ -275,19 +274,19 @@ class Supervisor:
 
     def _close_lane(self, watched: _Watched) -> None:
         """The process of a lane is gone: what it did not come to goes to another one."""
-        left = list(watched.runs.values())
+        left = list(watched.runs.items())
         if self._ending is not None:
             return
         self._forget(watched)
-        for spec, line in left:
+        for run, order in left:
             try:
-                self._begin(spec, line)
+                self._begin(order, run, watched.lane)
             except OSError as error:
-                self._tell("refused", run=spec.run, why=f"it cannot be started: {error}")
+                self._tell("refused", run, why=f"it cannot be started: {error}")
 
-    def _was_ours(self, event: Mapping[str, Any]) -> bool:
+    def _was_ours(self, end: Mapping[str, Any]) -> bool:
         """Whether a run ended because we are ending everything: its reaper may not know who killed it."""
-        cause, ended_at = event["cause"], event["ended_at"]
+        cause, ended_at = end["cause"], end["ended_at"]
         return bool(cause == "fenced" or (cause == "signal" and ended_at >= self._ending_at))
 
     def _forget(self, watched: _Watched) -> None:
@@ -328,17 +327,17 @@ class Supervisor:
         Of the runs of a lane only the first can have been going on; the others are as good as never begun,
         and if one was, then it runs twice.
         """
-        left = list(watched.runs.values())
+        left = list(watched.runs.items())
         self._forget(watched)
-        for place, (spec, _) in enumerate(left):
+        for place, (run, order) in enumerate(left):
             if place and self._ending is None:
-                self._tell("refused", run=spec.run, why="the process that was to run it is gone")
+                self._tell("refused", run, why="the process that was to run it is gone")
                 continue
             size = 0
             with suppress(OSError):
-                size = os.stat(spec.log_path).st_size  # noqa: PTH116 - pathlib would cost memory
+                size = os.stat(_spec(order).log_path).st_size  # noqa: PTH116 - pathlib would cost memory
             end = RunEnd(
-                run=spec.run,
+                run=run,
                 cause=cause,
                 message=message,
                 started_at=watched.started_at,
@@ -346,7 +345,7 @@ class Supervisor:
                 log_bytes=size,
                 truncated=True,
             )
-            self._tell("ended", **end.to_json())
+            self._tell("ended", run, **end.to_json())
 
     # --- the end
 
@@ -400,7 +399,12 @@ class Supervisor:
         os.set_blocking(self._outbox, True)
         with suppress(BrokenPipeError):
             while self._unsent:
-                self._unsent = self._unsent[os.write(self._outbox, self._unsent) :]
+                del self._unsent[: os.write(self._outbox, self._unsent)]
+
+
+def _spec(order: bytes) -> RunSpec:
+    """What a ``start`` asks for. Raises `TypeError` and `ValueError`."""
+    return RunSpec.from_json(fields(words(order)[1]))
 
 
 def _close(descriptors: Iterable[int]) -> None:

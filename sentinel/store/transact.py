@@ -85,11 +85,6 @@ class Change:
         self._expect[key] = _NEVER if version is ABSENT else version
         return self
 
-    def expect_version(self, key: str, version: Expected) -> Change:
-        """Land only while ``key`` has this very version."""
-        self._expect[key] = version
-        return self
-
     def holds(self, key: str) -> bool:
         """Whether the snapshot has ``key`` at all."""
         return self._snapshot.version(key) is not ABSENT

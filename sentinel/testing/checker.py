@@ -105,7 +105,8 @@ class Checker:
         """A process of a task began; ``order`` is what it was told to do (``type``, ``args``)."""
         if self._records.claims.get((task, epoch)) != incarnation:
             raise Violation("I4", at, f"{incarnation} started {task} at epoch {epoch} without a claim")
-        approved = self._records.claimed[task, epoch]
+        # A record leaves out what it does not have.
+        approved: dict[str, Any] = {"args": {}, "positional": []} | self._records.claimed[task, epoch]
         differing = [name for name in order if encode(order[name]) != encode(approved[name])]
         if differing:
             raise Violation("I9", at, f"what runs of {task} differs from what was approved: {differing}")

@@ -79,6 +79,25 @@ def fork():
 def large():
     return "x" * 200_000
 
+@sentinel.task("zeros")
+def zeros():
+    print("\\0 a \\0 b \\0", end="")
+
+@sentinel.task("deaf")
+def deaf():
+    os.set_blocking(1, False)
+    return "x" * 60_000
+
+@sentinel.task("mute")
+def mute():
+    os.close(1)
+
+@sentinel.task("chatty")
+def chatty():
+    subprocess.Popen(["sh", "-c", "while :; do echo and on; done"])
+    time.sleep(0.1)
+    return "x" * 20_000
+
 @sentinel.task("eat")
 def eat():
     data = bytearray(300_000_000)
@@ -272,6 +291,29 @@ def test_a_large_result_goes_by_a_file(lane: Lane) -> None:
 
     assert lane.end("a").left is None
     assert len(Path(spec.result_path or "").read_bytes()) > 200_000
+
+
+def test_output_with_zeros_in_it_is_kept_as_it_is(lane: Lane) -> None:
+    lane.start("a", "zeros")
+    lane.start("b", "me")
+
+    lane.end("b")
+    assert lane.trial.log("a") == "\0 a \0 b \0"
+
+
+def test_a_result_arrives_whole_though_the_function_has_changed_how_its_output_is_written(lane: Lane) -> None:
+    assert lane.run("a", "deaf") == "x" * 60_000
+
+
+def test_a_function_that_closes_its_output_is_heard_all_the_same(lane: Lane) -> None:
+    assert lane.run("a", "mute") is None
+
+
+def test_the_result_of_a_run_is_not_lost_in_what_its_children_go_on_to_print(lane: Lane) -> None:
+    spec = lane.start("a", "chatty")
+
+    assert lane.end("a").cause == "exit"
+    assert json.loads(Path(spec.result_path or "").read_bytes())["result"] == "x" * 20_000
 
 
 def test_a_run_over_its_memory_is_ended(lane: Lane) -> None:

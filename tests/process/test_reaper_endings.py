@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinel.peer.overseer import Started
+from sentinel.peer.run.line import fields, words
 
 if TYPE_CHECKING:
     from tests.process.conftest import Trial
@@ -279,7 +280,8 @@ def test_a_reaper_whose_supervisor_is_gone_already_starts_nothing(trial: Trial) 
         capture_output=True,
         check=True,
     )
-    assert json.loads(done.stdout)["cause"] == "fenced"
+    (word, run), told = words(done.stdout)
+    assert (word, run, fields(told)["cause"]) == ("ended", "late", "fenced")
     assert not (trial.folder / "started").exists()
 
 

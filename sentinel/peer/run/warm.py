@@ -1,9 +1,8 @@
 """Runs registered functions one after another: ``python -m sentinel.peer.run.warm``, one *lane* of a worker.
 
 Standard input is a socket that keeps messages apart. Each that arrives is a run, a `RunSpec` as JSON, whose
-``stdin`` is an order as `sentinel.peer.run.child` reads it. Each is answered with one: ``run``, ``code``,
-``left``, ``files``, ``last``. Before the answer, the run's name and a secret go to standard output, so that
-whoever reads it knows whose output ends there.
+``stdin`` is an order as `sentinel.peer.run.child` reads it. Each is answered on standard output, where that
+of the run ends (see `sentinel.peer.run.warm_words`): ``run``, ``code``, ``left``, ``files``, ``last``.
 
 **What runs share:** the interpreter, the modules and whatever functions leave in them. **What each gets as
 if it were alone:** environment, working folder, handling of SIGTERM, standard streams, arguments, log, and
@@ -26,12 +25,15 @@ from typing import Any
 
 from sentinel.peer.run import child
 from sentinel.peer.run.context import ended_by_sigterm, heed_sigterm
-from sentinel.peer.run.warm_words import SECRET, end_mark
+from sentinel.peer.run.warm_words import SECRET, marked
 
 #: Bytes of a message that are read at most; no order is longer.
 MAX_MESSAGE = 4 << 20
 #: Bytes of what a function returned that go into the answer; more is left in a file.
 _MAX_INLINE = 64 * 1024
+#: The same where others may write to the same pipe: encoded once more it is six times as long at most, and
+#: the kernel writes 4 KiB in one piece.
+_MAX_SHARED = 512
 
 
 class Lane:
@@ -40,6 +42,8 @@ class Lane:
     def __init__(self, messages: socket.socket, secret: str) -> None:
         self._messages = messages
         self._secret = secret
+        # A copy, for functions may close what is theirs.
+        self._output = os.dup(1)
         self._me = os.getpid()
         #: The environment that was set last, and what it is underneath, by which a change of it shows.
         self._env = dict(os.environ)
@@ -89,8 +93,10 @@ class Lane:
                     original.flush()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         run, progress = message["run"], message.get("progress_path")
-        last = self._taken >= message.get("lane_runs", 0) or ended_by_sigterm() or _something_is_left()
-        inline = len(blob) <= _MAX_INLINE
+        shared = _something_is_left()
+        last = self._taken >= message.get("lane_runs", 0) or ended_by_sigterm() or shared
+        # Only what is short goes out in one piece where what is left may print, too.
+        inline = len(blob) <= (_MAX_SHARED if shared else _MAX_INLINE)
         if not inline:
             child.leave(Path(result_path), blob)
         answer = {
@@ -100,8 +106,7 @@ class Lane:
             "files": not inline or (progress is not None and os.path.exists(progress)),  # noqa: PTH110 - dear
             "last": last,
         }
-        _write_all(1, end_mark(self._secret, run))
-        self._messages.send(json.dumps(answer).encode())
+        _write_all(self._output, marked(self._secret, json.dumps(answer)))
         return last
 
 
@@ -117,9 +122,14 @@ def _something_is_left() -> bool:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more
-        while data:
+    while data:
+        try:
             data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            # A function has changed how its own standard output is written, which is the same.
+            os.set_blocking(descriptor, True)
+        except OSError:
+            return  # nobody reads any more
 
 
 def main() -> int:

@@ -1,11 +1,20 @@
-"""What a warm process and the process that watches over it say to each other besides JSON."""
+"""How a warm process answers to the process that watches over it.
+
+An answer stands in its output, a JSON object between a mark with a secret and a NUL, which JSON never holds:
+so it also says whose output ends there.
+"""
 
 from __future__ import annotations
 
-#: The variable by which the secret comes that marks whose output ends where.
+#: The variable by which the secret comes.
 SECRET = "SENTINEL_LANE_SECRET"
 
 
-def end_mark(secret: str, run: str) -> bytes:
-    """What stands in the output where that of ``run`` ends."""
-    return f"\0{secret} {run}\0".encode()
+def beginning(secret: str) -> bytes:
+    """The mark before an answer."""
+    return f"\0{secret} ".encode()
+
+
+def marked(secret: str, answer: str) -> bytes:
+    """An answer as it stands in the output."""
+    return f"\0{secret} {answer}\0".encode()

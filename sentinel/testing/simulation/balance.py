@@ -160,7 +160,6 @@ class _Fleet:
             longest=options.longest,
             stretch=options.stretch,
         )
-        self._by_id = {order.id: order for order in self._orders}
         trace = Trace()
         self._baton = Baton(random.Random(f"{seed}/order"), trace.switched)
         self._checker = Checker()
