@@ -15,7 +15,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 #: Parts, a power of two: a change copies the parts that it falls into, and the list of all.
-_PARTS = 256
+_PARTS = 1024
 
 
 def _part(key: str) -> int:

@@ -49,8 +49,8 @@ def _walk(repository: pygit2.Repository, head: pygit2.Oid, stop: str) -> Iterato
 
 def is_near(repository: pygit2.Repository, head: pygit2.Oid, wanted: pygit2.Oid, limit: int) -> bool:
     """Whether ``wanted`` is ``head`` or one of the ``limit`` commits before it."""
-    return any(
-        commit is not None and (commit.id == wanted or wanted in commit.parent_ids)
+    return head == wanted or any(
+        commit is not None and wanted in commit.parent_ids
         for commit in itertools.islice(_walk(repository, head, ""), limit)
     )
 

@@ -37,6 +37,8 @@ from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected,
 LEFTOVER_SECONDS = 86_400.0
 #: A reader that is overtaken this often in a row reports the register as unreadable.
 _TRIES = 100
+#: Bytes that a register hardly ever has.
+_USUAL = 16 * 1024
 
 _NAME = re.compile(r"[0-9a-f]{1,64}")
 _VERSION = re.compile(r"([0-9]{12})-[0-9a-f]{32}")
@@ -50,6 +52,8 @@ class Registers:
         self._values = folder / "sessions" / "values"
         self._new = folder / "sessions" / "new"
         self._ids = ids
+        #: Name → the version that was read last, and its value: a version never comes back.
+        self._known: dict[str, tuple[str, bytes]] = {}
         for needed in (self._live, self._values, self._new):
             needed.mkdir(parents=True, exist_ok=True)
 
@@ -144,6 +148,8 @@ class Registers:
                 register = self._read(folder.name)
                 if register is not None:
                     found[folder.name] = register
+        for name in self._known.keys() - found.keys():
+            del self._known[name]
         return found
 
     def _read(self, name: str) -> Register | None:
@@ -152,8 +158,10 @@ class Registers:
             if pointer is None:
                 return None
             try:
-                with self._value(name, pointer).open("rb") as file:
-                    data = file.read(MAX_DOCUMENT_BYTES + 1)
+                version, data = self._known.get(name, ("", b""))
+                if version != pointer:
+                    data = _content(self._value(name, pointer))
+                    self._known[name] = (pointer, data)
                 return Register(pointer, decode_document(name, data))
             except BadRecord as bad:
                 return Register(pointer, None, bad.reason)
@@ -174,6 +182,15 @@ class Registers:
             if _is_old(folder, now):
                 _discard(*folder.iterdir())
                 _remove_empty(folder)
+
+
+def _content(file: Path) -> bytes:
+    """What is in a file, or enough of it to see that it is too large; room is made for what is usual."""
+    with file.open("rb", buffering=0) as opened:
+        data = opened.read(_USUAL)
+        while len(data) <= MAX_DOCUMENT_BYTES and (more := opened.read(_USUAL)):
+            data += more
+    return data
 
 
 # What is done after the one step that counts must never make that step look as if it had failed.
