@@ -16,8 +16,8 @@ from sentinel.github.errors import Declined, Missing
 from sentinel.github.git import Moved, Verdict
 from sentinel.github.hand import Hand
 from sentinel.model.codec import MAX_DOCUMENT_BYTES, decode_document, encode_document
+from sentinel.model.layout import SESSION_REFS
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected, Register, Written
-from sentinel.store.mirror import SESSION_REFS
 from sentinel.store.objects import Recent
 from sentinel.store.sessions import check_name, is_name, session_text, split_text
 
