@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pygit2
 
-from sentinel.clock import Clock
 from sentinel.errors import OutcomeUnknown, Unavailable
-from sentinel.github.git import GitData, Moved
+from sentinel.github.git import Moved
+from sentinel.github.hand import Hand
 from sentinel.github.objects import Folder
-from sentinel.model.ids import IdSource
 from sentinel.model.layout import ARTIFACT_REFS, artifact_ref
-from sentinel.store.repository import signature
 from sentinel.store.tree import write_tree
 
 #: Tries against others that keep something at the same time.
@@ -35,24 +33,10 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 class Blobs:
     """The kept blobs of one connection."""
 
-    def __init__(
-        self,
-        git: GitData,
-        folder: Folder,
-        *,
-        store: str,
-        actor: str,
-        ids: IdSource,
-        clock: Clock,
-        attempts: Callable[[int], Iterator[None]],
-    ) -> None:
-        self._git = git
+    def __init__(self, hand: Hand, folder: Folder) -> None:
+        self._hand = hand
+        self._git = hand.git
         self._folder = folder
-        self._store = store
-        self._actor = actor
-        self._ids = ids
-        self._clock = clock
-        self._attempts = attempts
         #: The day's ref → where our last commit left it.
         self._artifacts: dict[str, str] = {}
         #: The commit that holds what was stored last.
@@ -64,7 +48,7 @@ class Blobs:
         """Store blobs, and give their names. Raises `Unavailable`."""
         if not blobs:
             return []
-        day = datetime.datetime.fromtimestamp(self._clock.wall(), tz=datetime.UTC).date()
+        day = datetime.datetime.fromtimestamp(self._hand.clock.wall(), tz=datetime.UTC).date()
         ref = artifact_ref(day.isoformat())
         names = [str(pygit2.hash(data)) for data in blobs]
         try:
@@ -92,9 +76,9 @@ class Blobs:
 
     def _keep_alive(self, ref: str, tree: str, count: int) -> None:
         parent = self._artifacts.get(ref) or self._git.ref(ref)
-        author = signature(self._actor, self._clock.wall())
-        for _ in self._attempts(_TRIES):
-            text = f"keep {count} by {self._actor}\n\nSentinel-Nonce: {self._ids.nonce()}\n"
+        author = self._hand.sign()
+        for _ in self._hand.attempts(_TRIES):
+            text = f"keep {count} by {self._hand.actor}\n\nSentinel-Nonce: {self._hand.ids.nonce()}\n"
             sha = self._git.make_commit(text, tree, [] if parent is None else [parent], author)
             verdict = self._git.create(ref, sha) if parent is None else self._git.advance(ref, sha)
             if verdict.moved is Moved.DONE:
@@ -103,9 +87,9 @@ class Blobs:
                 return
             now = self._git.ref(ref)
             if verdict.moved is Moved.DECLINED and now == parent:
-                raise Unavailable(f"{ref} of {self._store} could not be moved: {verdict.reason}")
+                raise Unavailable(f"{ref} of {self._hand.store} could not be moved: {verdict.reason}")
             parent = now
-        raise Unavailable(f"{ref} of {self._store} was moved by others at every try; try again")
+        raise Unavailable(f"{ref} of {self._hand.store} was moved by others at every try; try again")
 
     def days(self) -> dict[str, str]:
         """The days of which blobs are kept → the commit that keeps them. Raises `Unavailable`."""
@@ -132,14 +116,14 @@ class Blobs:
             if data is not None:
                 self._missed.pop(name, None)
                 return data
-            now = self._clock.now()
+            now = self._hand.clock.now()
             if now - self._missed.setdefault(name, now) >= _BELIEVED:
                 return None
             if pause is not None:
-                self._clock.sleep(pause)
+                self._hand.clock.sleep(pause)
         while len(self._missed) > _MISSED:
             del self._missed[next(iter(self._missed))]
         raise Unavailable(
-            f"{self._store} does not show the blob {name}: it was pruned, or it is not to be seen "
+            f"{self._hand.store} does not show the blob {name}: it was pruned, or it is not to be seen "
             f"everywhere yet; try again in {_BELIEVED:.0f} s"
         )

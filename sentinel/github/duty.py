@@ -20,11 +20,11 @@ from sentinel.github import feed, outbox, retention
 from sentinel.github.api import Options as ApiOptions
 from sentinel.github.api import connect
 from sentinel.github.budget import UNLIMITED, MirrorShare
+from sentinel.github.case import Later, Look
 from sentinel.github.commands import command
 from sentinel.github.errors import Limited, Unauthorised
 from sentinel.github.governor import Governor
 from sentinel.github.hub import Comment, Enquiry, Hub, Issue, myself
-from sentinel.github.intake import Later, Look
 from sentinel.github.judging import Judging
 from sentinel.github.merged import Merged
 from sentinel.github.place import locate

@@ -19,9 +19,9 @@ from sentinel.errors import BadInput, BadRecord, NotFound
 from sentinel.fleet.tasks import write_task
 from sentinel.fleet.view import load_task
 from sentinel.github.block import MAX_BLOCK, draft, read_file
+from sentinel.github.case import Rules
 from sentinel.github.errors import Missing
 from sentinel.github.hub import Hub
-from sentinel.github.intake import Rules
 from sentinel.github.records import FileRecord
 from sentinel.model import approval, layout
 from sentinel.model import task as transitions

@@ -11,8 +11,9 @@ from sentinel.fleet.duty import Post
 from sentinel.fleet.submission import Declared
 from sentinel.fleet.view import Reader
 from sentinel.fleet.why import why
+from sentinel.github.case import Case, Decision, Look, NotYet, Rules
 from sentinel.github.hub import Enquiry
-from sentinel.github.intake import Case, Decision, Look, NotYet, Rules
+from sentinel.github.intake import Intake
 from sentinel.github.tenure import Tenure
 from sentinel.github.trust import Policy
 from sentinel.model.task import Task
@@ -50,7 +51,7 @@ class Judging:
         """What a look comes to; None for nothing, or nothing yet. Raises `Lost`, `Later` and store errors."""
         decision = None
         try:
-            decision = self._case(snapshot, look, ask, undecided).decide()
+            decision = Intake(self._case(snapshot, look, ask, undecided)).decide()
         except NotYet:
             self._since.setdefault(look.number, self._post.clock.now())
             return None
@@ -61,7 +62,7 @@ class Judging:
 
     def refused(self, snapshot: Snapshot, look: Look, ask: Enquiry, reason: str) -> Transaction | None:
         """What to write when the store does not take what was decided; None for nothing. Raises `Lost`."""
-        return self._case(snapshot, look, ask, frozenset()).refused(reason)
+        return Intake(self._case(snapshot, look, ask, frozenset())).refused(reason)
 
     def rules(self) -> Rules:
         """By what issues and files are judged here."""

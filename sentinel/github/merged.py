@@ -9,8 +9,8 @@ from sentinel.clock import Clock
 from sentinel.errors import BadRecord
 from sentinel.github import files
 from sentinel.github.branch import Branch
+from sentinel.github.case import Rules
 from sentinel.github.hub import Hub
-from sentinel.github.intake import Rules
 from sentinel.github.records import Mark
 from sentinel.github.tenure import Tenure
 from sentinel.model import layout

@@ -10,18 +10,15 @@ upon that.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
-from sentinel.clock import Clock
 from sentinel.errors import BadRecord, OutcomeUnknown, Rejected, StoreError, Unavailable
 from sentinel.github.errors import Declined, Missing
-from sentinel.github.git import GitData, Moved, Verdict
+from sentinel.github.git import Moved, Verdict
+from sentinel.github.hand import Hand
 from sentinel.model.codec import MAX_DOCUMENT_BYTES, decode_document, encode_document
-from sentinel.model.ids import IdSource
+from sentinel.model.layout import SESSION_REFS
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected, Register, Written
-from sentinel.store.mirror import SESSION_REFS
 from sentinel.store.objects import Recent
-from sentinel.store.repository import signature
 from sentinel.store.sessions import check_name, is_name, session_text, split_text
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
@@ -37,22 +34,9 @@ _REMEMBERED = 4 * 1024 * 1024
 class Sessions:
     """The registers of one connection."""
 
-    def __init__(
-        self,
-        git: GitData,
-        *,
-        store: str,
-        actor: str,
-        ids: IdSource,
-        clock: Clock,
-        attempts: Callable[[int], Iterator[None]],
-    ) -> None:
-        self._git = git
-        self._store = store
-        self._actor = actor
-        self._ids = ids
-        self._clock = clock
-        self._attempts = attempts
+    def __init__(self, hand: Hand) -> None:
+        self._hand = hand
+        self._git = hand.git
         self._tree: str | None = None
         self._read: Recent[str, str] = Recent(_REMEMBERED)
 
@@ -83,7 +67,7 @@ class Sessions:
         check_name(name)
         if document is DELETE:
             return self._delete(name, expect)
-        return self._swap(name, session_text(encode_document(document), self._ids.nonce()), expect)
+        return self._swap(name, session_text(encode_document(document), self._hand.ids.nonce()), expect)
 
     def _swap(self, name: str, text: str, expect: Expected) -> Committed | Conflicted:
         ref = SESSION_REFS + name
@@ -91,7 +75,7 @@ class Sessions:
         if sha is None:
             return Conflicted((name,))
         doubtful, reason = False, ""
-        for _ in self._attempts(_TRIES):
+        for _ in self._hand.attempts(_TRIES):
             try:
                 verdict = self._git.create(ref, sha) if expect is ABSENT else self._git.advance(ref, sha)
             except OutcomeUnknown as error:
@@ -110,7 +94,7 @@ class Sessions:
                 return outcome
         if doubtful:
             raise self._unknown(name, reason)
-        raise Rejected(f"{self._store} refused a session, a ref below {SESSION_REFS}: {reason}")
+        raise Rejected(f"{self._hand.store} refused a session, a ref below {SESSION_REFS}: {reason}")
 
     def _settled(
         self, name: str, sha: str, expect: Expected, *, doubtful: bool
@@ -135,10 +119,10 @@ class Sessions:
         if expect is ABSENT:
             return Committed("") if self._git.ref(ref) is None else Conflicted((name,))
         if not self._is_closed(expect):
-            closed = self._swap(name, f"{_CLOSED}\n\n{self._ids.nonce()}\n", expect)
+            closed = self._swap(name, f"{_CLOSED}\n\n{self._hand.ids.nonce()}\n", expect)
             if isinstance(closed, Conflicted):
                 return closed
-        for _ in self._attempts(_TRIES):
+        for _ in self._hand.attempts(_TRIES):
             # Nobody beats upon a closed session, and its name is never used for another one. So it is not
             # looked for first: a copy that lags behind would show a beat before it was closed, or nothing.
             try:
@@ -161,7 +145,7 @@ class Sessions:
         try:
             if self._tree is None:
                 self._tree = self._git.make_tree(None, _TREE)
-            author = signature(self._actor, self._clock.wall())
+            author = self._hand.sign()
             return self._git.make_commit(text, self._tree, [] if expect is ABSENT else [expect], author)
         except OutcomeUnknown as error:
             raise Unavailable(f"a session could not be written: {error}; try again") from error

@@ -8,6 +8,7 @@ compare-and-swap: a ref moves only forwards, and the new commit's parent is the 
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,6 +18,7 @@ from sentinel.errors import Unavailable
 from sentinel.github.api import Api
 from sentinel.github.blobs import Blobs
 from sentinel.github.git import GitData
+from sentinel.github.hand import Hand
 from sentinel.github.objects import ApiSnapshot, Folder
 from sentinel.github.sessions import Sessions
 from sentinel.github.state import State
@@ -62,40 +64,22 @@ class ApiStore(Store):
     ) -> None:
         self._clock = clock if clock is not None else SystemClock()
         self._rng = rng if rng is not None else system_random()
-        self._ids = IdSource(self._rng, self._clock.wall)
-        self._actor = options.actor
         self._api = api
         self._git = GitData(api)
         self._where = api.place.store
         self._folder = Folder(options.state_folder, self._git)
         self._state = State(api.place, self._git, self._folder, HighWater(options.state_folder), self._clock)
-        self._blobs = Blobs(
-            self._git,
-            self._folder,
+        hand = Hand(
+            git=self._git,
             store=self._where,
             actor=options.actor,
-            ids=self._ids,
+            ids=IdSource(self._rng, self._clock.wall),
             clock=self._clock,
             attempts=self._attempts,
         )
-        self._sessions = Sessions(
-            GitData(api, urgent=True),
-            store=self._where,
-            actor=options.actor,
-            ids=self._ids,
-            clock=self._clock,
-            attempts=self._attempts,
-        )
-        way = Way(
-            self._git,
-            self._state,
-            self._folder,
-            store=self._where,
-            actor=options.actor,
-            ids=self._ids,
-            clock=self._clock,
-            attempts=self._attempts,
-        )
+        self._blobs = Blobs(hand, self._folder)
+        self._sessions = Sessions(dataclasses.replace(hand, git=GitData(api, urgent=True)))
+        way = Way(hand, self._state, self._folder)
         self._landing = Landing(way, lambda: self._attempts(_TRIES))
         self._pace = Pace()
         self._due = float("-inf")

@@ -7,23 +7,20 @@ judged, that is the compare-and-swap. Nobody sees the first two, so whatever bec
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
 
 import pygit2
 
-from sentinel.clock import Clock
 from sentinel.errors import OutcomeUnknown, Rejected, StoreError, Unavailable
 from sentinel.github.errors import Declined, Missing
-from sentinel.github.git import Commit, GitData, Moved, Verdict
+from sentinel.github.git import Commit, Moved, Verdict
+from sentinel.github.hand import Hand
 from sentinel.github.objects import ApiSnapshot, Folder
 from sentinel.github.state import State
 from sentinel.model.codec import encode_document
-from sentinel.model.ids import IdSource
 from sentinel.model.layout import STATE_REF
 from sentinel.store.base import DELETE, Refused, Transaction, message
 from sentinel.store.history import Range
 from sentinel.store.landing import Delivery, Elsewhere, Landed, Sent
-from sentinel.store.repository import signature
 from sentinel.store.tree import path_of, write_tree
 
 #: Tries of one commit while the head stays where it was.
@@ -41,26 +38,12 @@ class ApiSent(Sent):
 class Way:
     """One connection's way to the state branch; see `sentinel.store.landing.Place`."""
 
-    def __init__(
-        self,
-        git: GitData,
-        state: State,
-        folder: Folder,
-        *,
-        store: str,
-        actor: str,
-        ids: IdSource,
-        clock: Clock,
-        attempts: Callable[[int], Iterator[None]],
-    ) -> None:
-        self._git = git
+    def __init__(self, hand: Hand, state: State, folder: Folder) -> None:
+        self._hand = hand
+        self._git = hand.git
         self._state = state
         self._folder = folder
-        self._actor = actor
-        self._ids = ids
-        self._clock = clock
-        self._attempts = attempts
-        self.name = f"{STATE_REF} of {store}"
+        self.name = f"{STATE_REF} of {hand.store}"
 
     def known(self) -> ApiSnapshot | None:
         return self._state.last
@@ -87,14 +70,14 @@ class Way:
         files = {
             "/".join(path): data for path, data in contents.items() if data is not None or base.holds(path)
         }
-        text = message(transactions, self._ids.nonce())
+        text = message(transactions, self._hand.ids.nonce())
         try:
             tree = self._make_tree(base, files) if files else str(base.root)
             if tree != str(root):
                 # It may have kept folders that became empty, which git itself would not.
                 root = pygit2.Oid(hex=tree)
                 objects.check_files(root, contents)
-            author = signature(self._actor, self._clock.wall())
+            author = self._hand.sign()
             sha = self._git.make_commit(text, tree, [base.revision], author)
         except (OutcomeUnknown, Missing, Declined) as error:
             # Nobody sees what may have been made; and what a commit stands on may not be everywhere yet.
@@ -121,7 +104,7 @@ class Way:
 
     def deliver(self, sent: ApiSent, *, again: bool) -> Delivery:
         verdict = Verdict(Moved.DECLINED, "an earlier move had no clear answer")
-        for attempt, _ in enumerate(self._attempts(_TRIES_AT_BASE)):
+        for attempt, _ in enumerate(self._hand.attempts(_TRIES_AT_BASE)):
             if attempt or not again:
                 verdict = self._advance(sent)
             if verdict.moved is Moved.DONE:

@@ -33,6 +33,8 @@ import hashlib
 #: The branch that holds the state; ``git log sentinel/state`` is the audit.
 STATE_BRANCH = "sentinel/state"
 STATE_REF = f"refs/heads/{STATE_BRANCH}"
+#: Sessions are refs where the store is a Git server's, each a parentless commit.
+SESSION_REFS = "refs/sentinel/sessions/"
 #: One ref a day keeps that day's logs and large results alive.
 ARTIFACT_REFS = "refs/sentinel/artifacts/"
 

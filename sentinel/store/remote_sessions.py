@@ -11,10 +11,11 @@ from sentinel.clock import Clock
 from sentinel.errors import OutcomeUnknown, Rejected, Unavailable
 from sentinel.model.codec import encode_document
 from sentinel.model.ids import IdSource
+from sentinel.model.layout import SESSION_REFS
 from sentinel.store import sessions
 from sentinel.store.base import ABSENT, DELETE, Committed, Conflicted, Expected, Register, Written
 from sentinel.store.git_answers import Answer, Pushed
-from sentinel.store.mirror import SESSION_REFS, Mirror
+from sentinel.store.mirror import Mirror
 from sentinel.store.repository import signature
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")

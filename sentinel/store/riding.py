@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator
 
 from sentinel.model.codec import encode_document
+from sentinel.model.layout import SESSION_REFS
 from sentinel.store.base import Committed, Conflicted, Rider, Rode
 from sentinel.store.git_answers import Answer, Pushed
-from sentinel.store.mirror import SESSION_REFS, Mirror, Update
+from sentinel.store.mirror import Mirror, Update
 from sentinel.store.remote_sessions import Sessions, object_id
 
 

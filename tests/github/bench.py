@@ -15,8 +15,7 @@ from sentinel.github.api import Api
 from sentinel.github.git import GitData
 from sentinel.github.opening import make_branch
 from sentinel.github.store import ApiStore
-from sentinel.model.layout import STATE_REF
-from sentinel.store.mirror import SESSION_REFS
+from sentinel.model.layout import SESSION_REFS, STATE_REF
 from sentinel.store.opener import StoreOptions
 from sentinel.store.tree import path_of
 from sentinel.testing.workbench import StoreBench

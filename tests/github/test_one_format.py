@@ -14,10 +14,9 @@ import pytest
 from sentinel.github.api import Api
 from sentinel.github.git import GitData
 from sentinel.github.store import ApiStore
-from sentinel.model.layout import STATE_REF
+from sentinel.model.layout import SESSION_REFS, STATE_REF
 from sentinel.store.base import ABSENT, Committed, Conflicted
 from sentinel.store.location import locate
-from sentinel.store.mirror import SESSION_REFS
 from sentinel.store.objects import TREE_MODE
 from sentinel.store.opener import StoreOptions
 from sentinel.store.remote import RemoteStore

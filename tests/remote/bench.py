@@ -12,9 +12,8 @@ import pygit2
 from sentinel.clock import Clock, SystemClock
 from sentinel.entropy import system_random
 from sentinel.model.ids import IdSource
-from sentinel.model.layout import STATE_REF
+from sentinel.model.layout import SESSION_REFS, STATE_REF
 from sentinel.store.location import locate
-from sentinel.store.mirror import SESSION_REFS
 from sentinel.store.objects import Objects
 from sentinel.store.opener import StoreOptions
 from sentinel.store.remote import RemoteStore
