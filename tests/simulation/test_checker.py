@@ -252,6 +252,19 @@ def test_two_live_incarnations_of_one_worker_are_i5(history: History) -> None:
         history.commit({layout.worker_key("w"): {"rev": 1}}, by="two")
 
 
+def test_a_registration_that_goes_while_its_worker_is_live_is_i5(history: History) -> None:
+    history.join("one", "w")
+    history.commit({layout.worker_key("w"): {"rev": 1}}, by="one")
+    with violated("I5"):
+        history.commit({layout.worker_key("w"): DELETE}, by="two")
+
+
+def test_a_registration_may_go_with_its_worker(history: History) -> None:
+    history.join("one", "w")
+    history.commit({layout.worker_key("w"): {"rev": 1}}, by="one")
+    history.commit({layout.worker_key("w"): DELETE, layout.incarnation_key("one"): DELETE}, by="one")
+
+
 def test_a_ticket_that_is_freed_before_its_time_is_i5(history: History) -> None:
     history.lock("deploy", holder="a")
     history.now += TTL - 0.1

@@ -258,6 +258,10 @@ class RecordRules:
             and known.document["worker"] == worker
             and known.document["kind"] == "worker"
         ]
+        if live and layout.worker_key(worker) not in self._truth.documents:
+            raise self._bad(
+                "I5", f"{worker} is registered no more, and is live: whoever joins would not see it"
+            )
         if len(live) > 1:
             raise self._bad(
                 "I5", f"{len(live)} live incarnations speak for {worker}, one took over the other"
