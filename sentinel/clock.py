@@ -54,6 +54,10 @@ class Clock(Protocol):
         """A new, unset `Event` whose waiting runs on this clock."""
 
 
+#: Seconds that one call of the kernel waits at most, which counts milliseconds in 32 bits.
+_LONGEST = 86_400.0
+
+
 class _SystemEvent:
     """An `Event` for which the kernel waits, so that it can wait for descriptors as well."""
 
@@ -71,7 +75,7 @@ class _SystemEvent:
         while True:
             left = max(0.0, until - time.clock_gettime(time.CLOCK_BOOTTIME))
             fired = False
-            for descriptor, _ in self._poll.poll(math.ceil(left * 1000)):
+            for descriptor, _ in self._poll.poll(math.ceil(min(left, _LONGEST) * 1000)):
                 if descriptor == self._bell:
                     with contextlib.suppress(BlockingIOError):
                         os.eventfd_read(self._bell)

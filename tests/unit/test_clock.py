@@ -53,6 +53,12 @@ def test_an_event_set_by_another_thread_ends_the_wait() -> None:
     setter.join()
 
 
+def test_an_event_may_be_waited_for_without_limit() -> None:
+    event = SystemClock().event()
+    event.set()
+    assert event.wait(float("inf"))
+
+
 class Pipe:
     """A pipe that an event listens to; each byte is news if it is an exclamation mark."""
 
