@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from sentinel.errors import BadRecord
@@ -34,8 +35,8 @@ MAX_COUNT = 2**53 - 1
 # Possessive, and content with a text that never ends: each byte is looked at once, whatever it is.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-#: Record type → the names of its fields, looked up once.
-_NAMES: dict[type[Any], tuple[str, ...]] = {}
+#: Record type → the names of its fields, and what reads all of them at once.
+_SHAPES: dict[type[Any], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {}
 #: What most values are, and holds nothing.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 #: Of these, the empty one says something, too.
@@ -77,13 +78,7 @@ def decode(data: bytes, *, limit: int = MAX_DOCUMENT_BYTES) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 (byte {error.start})") from error
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}") from error
     if "\\u" in text:
@@ -118,13 +113,12 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
 
 def flat(record: Any) -> Document:
     """The fields of a frozen record as a document; what ``extra`` kept is merged back below them."""
-    return _with_extra({name: getattr(record, name) for name in _field_names(type(record))})
+    return _with_extra(dict(_fields_of(record)))
 
 
 def compact(record: Any) -> Document:
     """As `flat`, without fields that are None or hold nothing: what is absent is read as that."""
-    read = ((name, getattr(record, name)) for name in _field_names(type(record)))
-    return _with_extra({name: value for name, value in read if value or type(value) in _TOLD})
+    return _with_extra({name: value for name, value in _fields_of(record) if value or type(value) in _TOLD})
 
 
 def _with_extra(fields: Document) -> Document:
@@ -132,11 +126,14 @@ def _with_extra(fields: Document) -> Document:
     return {**extra, **fields} if extra else fields
 
 
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    names = _NAMES.get(kind)
-    if names is None:
-        names = _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
-    return names
+def _fields_of(record: Any) -> Iterator[tuple[str, Any]]:
+    shape = _SHAPES.get(type(record))
+    if shape is None:
+        names = tuple(field.name for field in dataclasses.fields(record))
+        # Of one name it would give the value itself, not a tuple.
+        shape = _SHAPES[type(record)] = (names, operator.attrgetter(*names, names[0]))
+    names, read = shape
+    return zip(names, read(record), strict=False)
 
 
 def _check_depth(data: bytes) -> None:
@@ -199,6 +196,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the number {text[:40]} is too large")
     return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+)
 
 
 class Fields:

@@ -34,6 +34,7 @@ from sentinel.peer.processes import (
 from sentinel.peer.reaper import SLICE, ChildWatch, Ending
 from sentinel.peer.run.line import fields, line, words
 from sentinel.peer.run.log import LiveLog
+from sentinel.peer.run.order import decode_order, run_of
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec, StopReason
 from sentinel.peer.run.warm_words import SECRET, beginning
 from sentinel.peer.usage import Usage
@@ -195,7 +196,7 @@ class LaneReaper:
             (word, *names), order = words(each)
             match word:
                 case "start":
-                    self._take(RunSpec.from_json(fields(order)), order)
+                    self._take(decode_order(order), order)
                 case "stop":
                     self._end_run(names[0], **fields(order))
                 case "recall":
@@ -227,7 +228,7 @@ class LaneReaper:
         with suppress(BlockingIOError, ConnectionResetError):
             while data := self._theirs.recv(_MAX_MESSAGE, socket.MSG_DONTWAIT):
                 waiting.append(data)
-        return {fields(message)["run"] for message in waiting}
+        return {run_of(message) for message in waiting}
 
     def _end_run(self, name: str, why: StopReason, grace: float) -> None:
         if self._runs and self._runs[0].spec.run != name:

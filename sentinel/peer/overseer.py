@@ -21,7 +21,8 @@ from sentinel.clock import Event as Wakeup
 from sentinel.clock import SystemClock
 from sentinel.peer.outbox import Outbox, widen
 from sentinel.peer.run.environment import clean
-from sentinel.peer.run.line import fields, line, words
+from sentinel.peer.run.line import fields, line, passed, words
+from sentinel.peer.run.order import encode_order
 from sentinel.peer.run.spec import RunEnd, RunSpec, StopReason
 
 _CHUNK = 1 << 16
@@ -173,7 +174,12 @@ class SupervisorProcess:
         # In one piece: the supervisor is woken once for all of them.
         self._orders.put(
             b"".join(
-                line("start", spec.run, *(() if spec.lane is None else (spec.lane,)), **spec.to_json())
+                passed(
+                    "start",
+                    spec.run,
+                    *(() if spec.lane is None else (spec.lane,)),
+                    data=encode_order(spec),
+                )
                 for spec in specs
             )
         )

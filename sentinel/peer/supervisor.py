@@ -35,6 +35,7 @@ from sentinel.peer.lane import run_as_lane
 from sentinel.peer.processes import Process, become_subreaper, below, kill_round, name_process, reap
 from sentinel.peer.reaper import SLICE, ChildWatch, run_as_reaper
 from sentinel.peer.run.line import fields, line, words
+from sentinel.peer.run.order import decode_order
 from sentinel.peer.run.spec import RunCause, RunEnd, RunSpec
 
 _CHUNK = 1 << 16
@@ -404,7 +405,7 @@ class Supervisor:
 
 def _spec(order: bytes) -> RunSpec:
     """What a ``start`` asks for. Raises `TypeError` and `ValueError`."""
-    return RunSpec.from_json(fields(words(order)[1]))
+    return decode_order(words(order)[1])
 
 
 def _close(descriptors: Iterable[int]) -> None:

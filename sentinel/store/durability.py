@@ -39,12 +39,17 @@ def _count(change: int) -> None:
 
 def sync_files(files: Sequence[Path]) -> None:
     """Put ``files``, and their entries in their folders, on the disk. One that is not there is skipped."""
+    sync_content(files)
+    for folder in {file.parent for file in files}:
+        _open_and(folder, os.fsync)
+
+
+def sync_content(files: Sequence[Path]) -> None:
+    """Put what is in ``files`` on the disk, all together. One that is not there is skipped."""
     for file in files:
         _open_and(file, _start)
     for file in files:
         _open_and(file, os.fsync)
-    for folder in {file.parent for file in files}:
-        _open_and(folder, os.fsync)
 
 
 def _start(descriptor: int) -> None:

@@ -40,7 +40,8 @@ from sentinel.store.base import (
     outcomes,
 )
 from sentinel.store.history import entries
-from sentinel.store.objects import Objects
+from sentinel.store.objects import BLOB_MODE, Objects
+from sentinel.store.objects import Entry as TreeEntry
 from sentinel.store.opener import StoreOptions
 from sentinel.store.pack import PackWriter
 from sentinel.store.refs import Refs
@@ -275,13 +276,14 @@ class LocalStore(Store):
             if self._seen == base.commit:
                 # Nothing has moved but by this client.
                 self._seen = commit
-            written = [key for tx in landing.accepted for key in tx.write]
-            self._last = GitSnapshot(self._objects, commit, before=base.commit, written=written)
+            written: dict[str, TreeEntry | None] = {}
             for tx in landing.accepted:
-                for key, record in tx.records.items():
+                for key in tx.write:
                     data = contents[tx.id][path_of(key)]
-                    if data is not None:
-                        self._objects.remember(key, blobs[data], record)
+                    written[key] = None if data is None else TreeEntry(BLOB_MODE, blobs[data])
+                    if data is not None and key in tx.records:
+                        self._objects.remember(key, blobs[data], tx.records[key])
+            self._last = GitSnapshot(self._objects, commit, before=base.commit, written=written)
             self._objects.tidy()
             self._remember(landing.accepted, str(commit))
             return outcomes(batch, landing, str(commit))

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import pygit2
 
+from sentinel.store.durability import sync_content
+
 BLOB, TREE, COMMIT = "blob", "tree", "commit"
 _KINDS = {COMMIT: 1, TREE: 2, BLOB: 3}
 #: Records are small and short-lived: little time for packing them well. Two thirds of a folder are hashes,
@@ -121,9 +123,15 @@ def _write(folder: Path, objects: Iterable[tuple[bytes, bytes]], *, sync: bool) 
     name = hashlib.sha1(names + checksum, usedforsecurity=False).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     index = _index(offsets, names, checksum)
-    # Whoever finds an index takes its pack for complete.
-    _put(folder, f"pack-{name}.pack", pack + checksum, sync=sync)
-    _put(folder, f"pack-{name}.idx", index, sync=sync)
+    # Whoever finds an index takes its pack for complete, so that gets its name last.
+    files = {
+        _put(folder, f"pack-{name}{ending}", data): folder / f"pack-{name}{ending}"
+        for ending, data in ((".pack", pack + checksum), (".idx", index))
+    }
+    if sync:
+        sync_content(list(files))
+    for temporary, file in files.items():
+        temporary.rename(file)
     if sync:
         _sync_folder(folder)
     return name
@@ -151,7 +159,7 @@ def _index(offsets: list[tuple[bytes, int, int]], names: bytes, checksum: bytes)
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
 
 
-def _put(folder: Path, name: str, data: bytes, *, sync: bool) -> None:
+def _put(folder: Path, name: str, data: bytes) -> Path:
     # Git clears away what is called like this and left behind.
     temporary = folder / f"tmp_pack_{os.getpid()}_{name}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o444)
@@ -159,11 +167,9 @@ def _put(folder: Path, name: str, data: bytes, *, sync: bool) -> None:
         left = memoryview(data)
         while left:
             left = left[os.write(descriptor, left) :]
-        if sync:
-            os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    temporary.rename(folder / name)
+    return temporary
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import pygit2
@@ -96,7 +96,7 @@ def _key_at(path: tuple[str, ...]) -> str | None:
 class GitSnapshot(Snapshot):
     """All documents at one commit. Folders are read when they are first asked for.
 
-    ``written`` are the keys in which it differs from the commit ``before`` it, where that is known. With
+    ``written`` is all in which it differs from the commit ``before`` it, where that is known. With
     ``root``, the commit's tree, the commit itself need not be here.
     """
 
@@ -107,16 +107,16 @@ class GitSnapshot(Snapshot):
         *,
         root: pygit2.Oid | None = None,
         before: pygit2.Oid | None = None,
-        written: Sequence[str] = (),
+        written: Mapping[str, Entry | None] | None = None,
     ) -> None:
         self.revision = str(commit)
         self.commit = commit
         self.root = objects.root(commit) if root is None else root
         self._objects = objects
         self._before = before
-        self._written = written
-        #: What was looked up already.
-        self._entries: dict[str, Entry | None] = {}
+        #: What was looked up already, or need not be.
+        self._entries: dict[str, Entry | None] = dict(written or {})
+        self._written = tuple(self._entries)
 
     def _entry(self, key: str) -> Entry | None:
         try:

@@ -12,7 +12,12 @@ from typing import Any
 
 def line(word: str, /, *names: str, **fields: Any) -> bytes:
     """One line, with its end. Names hold no space."""
-    return f"{' '.join((word, *names))} {json.dumps(fields)}\n".encode()
+    return passed(word, *names, data=json.dumps(fields).encode())
+
+
+def passed(word: str, /, *names: str, data: bytes) -> bytes:
+    """The same with an object that is JSON already."""
+    return b"%b %b\n" % (" ".join((word, *names)).encode(), data)
 
 
 def words(line: bytes) -> tuple[list[str], bytes]:

@@ -1,6 +1,6 @@
 """Runs registered functions one after another: ``python -m sentinel.peer.run.warm``, one *lane* of a worker.
 
-Standard input is a socket that keeps messages apart. Each that arrives is a run, a `RunSpec` as JSON, whose
+Standard input is a socket that keeps messages apart. Each that arrives is a run, a `RunSpec`, whose
 ``stdin`` is an order as `sentinel.peer.run.child` reads it. Each is answered on standard output, where that
 of the run ends (see `sentinel.peer.run.warm_words`): ``run``, ``code``, ``left``, ``files``, ``last``.
 
@@ -21,10 +21,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sentinel.peer.run import child
 from sentinel.peer.run.context import ended_by_sigterm, heed_sigterm
+from sentinel.peer.run.order import decode_order
+from sentinel.peer.run.spec import RunSpec
 from sentinel.peer.run.warm_words import SECRET, marked
 
 #: Bytes of a message that are read at most; no order is longer.
@@ -57,16 +58,16 @@ class Lane:
             data = self._messages.recv(MAX_MESSAGE)
             if not data:
                 return
-            message = json.loads(data)
+            spec = decode_order(data)
             self._taken += 1
-            self._become(message["env"] | message["own"], message["cwd"])
+            self._become(spec.environ, spec.cwd)
             heed_sigterm()
-            order = json.loads(message["stdin"])
+            order = json.loads(spec.stdin or "")
             code, blob = child.carry_out(order)
             if os.getpid() != self._me:
                 # The function forked, and its child came back here: the answer is the parent's to give.
                 os._exit(0)
-            if self._answer(message, code, blob, order["result_path"]):
+            if self._answer(spec, code, blob, order["result_path"]):
                 return
 
     def _become(self, env: Mapping[str, str], cwd: str) -> None:
@@ -83,7 +84,7 @@ class Lane:
                 return
         os.chdir(cwd)
 
-    def _answer(self, message: Mapping[str, Any], code: int, blob: bytes, result_path: str) -> bool:
+    def _answer(self, spec: RunSpec, code: int, blob: bytes, result_path: str) -> bool:
         """Tell how a run ended; whether this process ends with it."""
         for stream, original in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
             with contextlib.suppress(OSError, ValueError):
@@ -92,15 +93,15 @@ class Lane:
                 with contextlib.suppress(OSError, ValueError):
                     original.flush()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        run, progress = message["run"], message.get("progress_path")
+        progress = spec.progress_path
         shared = _something_is_left()
-        last = self._taken >= message.get("lane_runs", 0) or ended_by_sigterm() or shared
+        last = self._taken >= spec.lane_runs or ended_by_sigterm() or shared
         # Only what is short goes out in one piece where what is left may print, too.
         inline = len(blob) <= (_MAX_SHARED if shared else _MAX_INLINE)
         if not inline:
             child.leave(Path(result_path), blob)
         answer = {
-            "run": run,
+            "run": spec.run,
             "code": code,
             "left": blob.decode() if inline else None,
             "files": not inline or (progress is not None and os.path.exists(progress)),  # noqa: PTH110 - dear
