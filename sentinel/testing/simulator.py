@@ -60,10 +60,10 @@ _MEMORY = "/dev/shm"
 _MOST_WATCHERS = 10
 #: Part of the seeds in which the daemons are paced.
 _PACED = 0.25
-#: How long, and how many, ended tasks are kept; drawn for each seed.
+#: How long, and how many, ended tasks are kept; drawn for each seed; in the shortest, names go, too.
 _RETENTIONS = (
     NEVER_PRUNED,
-    Terms(seconds=600.0, count=1_000),
+    Terms(seconds=60.0, count=1_000),
     Terms(seconds=800.0, count=1_000),
     Terms(seconds=900.0, count=20),
 )
