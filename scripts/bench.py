@@ -39,7 +39,9 @@ Found = dict[str, dict[str, Any]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few minutes, with fewer rounds and tasks")
+    parser.add_argument(
+        "--quick", action="store_true", help="some minutes: one round of everything, with fewer tasks"
+    )
     parser.add_argument("--json", type=new_file, metavar="FILE", help="write all that was found there, too")
     parser.add_argument(
         "--parts",
@@ -55,8 +57,8 @@ def main() -> None:
         metavar="A,B",
         help=f"some of {','.join(NAMES)} (default: all)",
     )
-    parser.add_argument("--rounds", type=count, metavar="N", help="rounds (default: 5, quick 3)")
-    parser.add_argument("--tasks", type=count, metavar="N", help="tasks to drain (default: 5000, quick 1500)")
+    parser.add_argument("--rounds", type=count, metavar="N", help="rounds (default: 5, quick 1)")
+    parser.add_argument("--tasks", type=count, metavar="N", help="tasks to drain (default: 5000, quick 1000)")
     parser.add_argument(
         "--folder",
         type=existing_folder,
@@ -64,8 +66,8 @@ def main() -> None:
         help="where to set up (default: where temporary files are)",
     )
     options = parser.parse_args()
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.tasks = options.tasks or (1500 if options.quick else 5000)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.tasks = options.tasks or (1000 if options.quick else 5000)
     parts = options.parts
     contestants, found = present(options.only)
     if "drain" in parts:
@@ -76,19 +78,19 @@ def main() -> None:
                     title, options, contestants, _drain(options.tasks, workers), fsync=fsync
                 )
     if "latency" in parts:
-        samples = 20 if options.quick else 50
+        samples = 10 if options.quick else 50
         for fsync in (False, True):
             title = f"latency, {_fsync(fsync)}"
             found[title] = alternate(
                 title, options, contestants, lambda stage, _: measures.latency(stage, samples), fsync=fsync
             )
     if "recovery" in parts:
-        cap = 30.0 if options.quick else 120.0
+        cap = 10.0 if options.quick else 120.0
         found["recovery"] = alternate(
             "recovery", options, contestants, lambda stage, _: measures.recovery(stage, cap), rounds=1
         )
     if "rest" in parts:
-        seconds = 10.0 if options.quick else 60.0
+        seconds = 5.0 if options.quick else 60.0
         found["rest"] = alternate(
             "rest", options, contestants, lambda stage, _: measures.rest(stage, seconds), rounds=1
         )

@@ -151,10 +151,13 @@ def over_days(record: Retention, terms: Terms) -> Iterator[tuple[str, Version]]:
 
 
 class Over(NamedTuple):
-    """An ended task that may go, as it was looked at."""
+    """An ended task that may go, as it was looked at: ``tx`` wrote it.
+
+    Its ``rev`` would not tell it from one that was handed in anew under its id once it had been pruned.
+    """
 
     id: str
-    rev: int
+    tx: str
 
 
 @dataclasses.dataclass(slots=True)
@@ -190,7 +193,7 @@ def examine(
             if not task.mark:
                 found.unmarked.append(task)
             elif terms.over(task.mark, record.mark) or (oldest_kept is not None and age(task) < oldest_kept):
-                found.over.append(Over(task.id, task.rev))
+                found.over.append(Over(task.id, task.tx))
         if found.parts == _PARTS_AT_ONCE or found.ages.total() >= STEP:
             break
     return found
@@ -224,23 +227,25 @@ def step(
     None when there is nothing to do.
     """
 
-    def goes(looked_at: Over) -> Task | None:
-        """The task as it was looked at, if it may go."""
-        task = load(snapshot, layout.done_key(looked_at.id), Task.load)
-        if not isinstance(task, Task) or not task.ended or task.rev != looked_at.rev:
+    def goes(task_id: str) -> Task | None:
+        """The task as it is now, if it may go."""
+        task = load(snapshot, layout.done_key(task_id), Task.load)
+        if not isinstance(task, Task) or not task.ended:
             return None
-        return None if needed(task.id) or companions(snapshot, task) is None else task
+        return None if needed(task_id) or companions(snapshot, task) is None else task
 
     gone: list[str] = []
-    for condemned_one in map(Over, record.condemned, record.revs):
-        task = goes(condemned_one)
-        if task is not None:
+    for name, rev in zip(record.condemned, record.revs, strict=False):
+        task = goes(name)
+        # Nothing removes it but this, so until then its rev only goes up.
+        if task is not None and task.rev == rev:
             for key in (layout.done_key(task.id), *(companions(snapshot, task) or ())):
                 change.delete(key)
             gone.append(task.id)
     for task in unmarked:
         change.put(layout.done_key(task.id), dataclasses.replace(task, mark=record.mark))
-    next_ones = [each for each in sorted(over) if each.id not in gone and goes(each) is not None]
+    looked_at = {each.id: each.tx for each in sorted(over) if each.id not in gone}
+    next_ones = [task for name, tx in looked_at.items() if (task := goes(name)) is not None and task.tx == tx]
     if not unmarked and not next_ones and not record.condemned:
         return None
     change.put(

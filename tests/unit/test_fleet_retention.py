@@ -205,6 +205,16 @@ def test_what_ran_again_since_it_was_looked_at_is_not_condemned(bench: Bench) ->
     assert step(bench, found) is None
 
 
+def test_what_was_pruned_and_handed_in_anew_since_it_was_looked_at_is_not_condemned(bench: Bench) -> None:
+    record = marked(bench, OVER + 1)
+    bench.put(old())
+    found = examine(bench, record)
+    before = bench.stored_task("old")
+    bench.put(evolve(old(), mark=OVER + 1))
+    assert bench.stored_task("old").rev == before.rev
+    assert step(bench, found) is None
+
+
 def test_a_step_that_was_decided_before_a_retry_does_not_land(bench: Bench) -> None:
     marked(bench, OVER + 1, "old")
     bench.put(evolve(ended("old", FAILED), mark=1))
