@@ -35,14 +35,14 @@ def assign(
     worker that will be idle soonest is held free for it, so that it does not wait for ever. ``passed`` names
     workers that had their chance at a task and let it lie.
     """
-    tasks = list(tasks)
+    queue = list(in_order(tasks))
     sharing = _Sharing(workers, balancer, options or {}, passed or {})
-    for _, together in itertools.groupby(in_order(tasks), key=_together):
+    for _, together in itertools.groupby(queue, key=_together):
         if not sharing.anything_free:
             break
         sharing.share(list(together))
     if ahead:
-        sharing.share_ahead(in_order(tasks), ahead)
+        sharing.share_ahead(queue, ahead)
     return sharing.assigned
 
 
