@@ -58,6 +58,11 @@ class Lanes:
         """Runs that wait behind others."""
         return len(self._of) - len(self._runs)
 
+    def waits(self, run: str) -> bool:
+        """Whether a run waits behind another."""
+        lane = self._of.get(run)
+        return lane is not None and self._runs[lane][0] != run
+
     def place(self, run: str, *, slots: int, now: float) -> str:
         """Put a run into a lane: a free one while fewer than ``slots`` lanes are in use, or the shortest."""
         if len(self._runs) < slots:

@@ -173,8 +173,9 @@ class Work:
         """What runs now and can say how far it is."""
         return tuple(
             Attempt(run.fence.task, run.fence.epoch, run.spec.progress_path)
-            for run in self._running.values()
-            if run.spec.progress_path is not None
+            for name, run in self._running.items()
+            # What waits has said nothing yet, and a beat would look for that in a file for each of hundreds.
+            if run.spec.progress_path is not None and not self._lanes.waits(name)
         )
 
     @property

@@ -130,6 +130,7 @@ class Member:
             env={},
             cwd="/",
             log_path=str(self._folder / f"{task.id}-{task.epoch}.log"),
+            progress_path=str(self._folder / f"{task.id}-{task.epoch}.progress"),
             result_path=str(self._folder / f"{task.id}-{task.epoch}.json"),
             lane=ANY_LANE if self._warm else None,
         )

@@ -44,6 +44,17 @@ def test_what_is_taken_ahead_waits_in_the_lanes_of_the_slots(world: World) -> No
     assert {run.spec.lane for run in member.overseer.runs.values()} == {"0", "1"}
 
 
+def test_of_what_is_taken_ahead_only_what_runs_is_asked_how_far_it_is(world: World) -> None:
+    member = practised(world, max_tasks=2)
+    world.submit(*names(20))
+    world.settle(member)
+    assert [attempt.task for attempt in member.peer.load.attempts] == ["t000", "t001"]
+    member.overseer.finish(f"{member.peer.load.attempts[0].task}@1")
+    member.peer.tick()
+    assert len(member.peer.load.attempts) == 2
+    assert "t000" not in [attempt.task for attempt in member.peer.load.attempts]
+
+
 def test_all_that_ended_is_recorded_and_as_much_is_taken_in_one_commit(world: World) -> None:
     member = practised(world)
     world.submit(*names(MOST + 100))
